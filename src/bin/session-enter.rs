@@ -1,0 +1,52 @@
+//! Opens a user's private root and runs a program in it.
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use session_sandbox::cli::{self, Action, DryRun};
+use session_sandbox::plan::step::RootSwitch;
+use session_sandbox::{Error, ErrorKind, host, plan, run};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            // An error that cannot be shown is still the exit status.
+            let _ = writeln!(std::io::stderr(), "session-enter: {}", error.chain());
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn run() -> Result<u8, Error> {
+    run::prepare_process()?;
+    let invocation = match cli::read(std::env::args_os(), std::env::vars_os()) {
+        Ok(invocation) => invocation,
+        Err(Ok(text)) => return print(&text),
+        Err(Err(error)) => return Err(error),
+    };
+    let subject = match &invocation.user {
+        Some(name) => host::subject(name, invocation.door)?,
+        None => host::subject_of_caller(invocation.door)?,
+    };
+    let policy = host::load_policy(invocation.config.as_deref())?;
+    let facts = host::facts(&policy, &subject, &invocation.request)?;
+    let plan = plan::plan(&policy, &subject, &invocation.request, &facts)?;
+    match invocation.action {
+        Action::Show(DryRun::Text) => print(&plan::explain::text(&plan)),
+        Action::Show(DryRun::Json) => print(&plan::explain::json(&plan)),
+        Action::Enter => run::enter(&plan, &mut run::Kernel::new(&plan)),
+        Action::Prepare => run::prepare(&plan).map(|_| 0),
+        Action::Release => match &plan.root {
+            RootSwitch::Place { at } => run::release(plan.subject.uid, at).map(|_| 0),
+            RootSwitch::Enter { .. } => Ok(0),
+        },
+    }
+}
+
+fn print(text: &str) -> Result<u8, Error> {
+    let failed = |error| Error::new(ErrorKind::Request, "cannot write to standard output").caused_by(error);
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map(|()| 0).map_err(failed)
+}

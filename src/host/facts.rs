@@ -1,0 +1,118 @@
+//! Asking the host the questions that a plan has.
+
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+
+use crate::model::facts::{Facts, KernelFeatures, Look, PathFact, SubordinateIds};
+use crate::model::path::AbsPath;
+use crate::model::policy::Policy;
+use crate::model::subject::Subject;
+use crate::plan::{self, Request};
+use crate::sys;
+use crate::sys::path::Kind;
+
+use super::source::{Rights, open_source};
+use super::walk::WalkError;
+
+/// CAP_SYS_ADMIN's bit.
+const SYS_ADMIN: u64 = 1 << 21;
+
+/// Everything that planning for `subject` asks of this host.
+pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, sys::Error> {
+    let (_, caller_uid) = sys::user::own_ids();
+    let privileged = caller_uid == 0 && sys::capability::effective()? & SYS_ADMIN != 0;
+    let rights = Rights::of(subject, privileged);
+    let mut facts = Facts {
+        privileged,
+        caller_uid,
+        kernel: kernel_features(),
+        terminal: sys::fd::terminal().is_some(),
+        subordinate: if privileged { None } else { subordinate_ids(subject) },
+        tty_group: if privileged { sys::user::group_id("tty")? } else { None },
+        ..Facts::default()
+    };
+    let (groups, paths) = plan::selection_questions(policy, subject);
+    for name in groups {
+        if let Some(gid) = sys::user::group_id(name)? {
+            facts.groups.insert(name.to_owned(), gid);
+        }
+    }
+    ask(&mut facts, paths, &rights);
+    if let Ok(profile) = plan::select(policy, subject, &facts, request.profile.as_deref()) {
+        ask(&mut facts, plan::mount_questions(profile, subject), &rights);
+    }
+    Ok(facts)
+}
+
+fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, rights: &Rights) {
+    for (look, path) in questions {
+        let answer = path_fact(&path, look, rights);
+        facts.paths.insert((look, path), answer);
+    }
+}
+
+fn path_fact(path: &AbsPath, look: Look, rights: &Rights) -> PathFact {
+    let place = match open_source(path, look, rights) {
+        Ok(place) => place,
+        Err(WalkError::Open { source, .. }) => {
+            return match Errno::from_raw_os_error(source.errno()) {
+                Errno::NOENT => PathFact::Missing,
+                Errno::LOOP => PathFact::ThroughSymlink,
+                _ => PathFact::Unreachable(source.reason()),
+            };
+        }
+        Err(other) => return PathFact::Unreachable(other.to_string()),
+    };
+    let kind = match sys::path::status(place.as_fd()) {
+        Ok(status) => status.kind,
+        Err(error) => return PathFact::Unreachable(error.reason()),
+    };
+    match kind {
+        Kind::Directory => PathFact::Directory,
+        Kind::File => PathFact::File,
+        Kind::Socket => PathFact::Socket,
+        Kind::Device => PathFact::Device,
+        Kind::Fifo => PathFact::Fifo,
+        Kind::Symlink => match sys::path::link_text(place.as_fd()) {
+            Ok(text) => PathFact::Symlink(text),
+            Err(error) => PathFact::Unreachable(error.reason()),
+        },
+        Kind::Other => PathFact::Unreachable("not a file".to_owned()),
+    }
+}
+
+/// What this kernel offers, asked of the kernel itself.
+pub fn kernel_features() -> KernelFeatures {
+    let mount_setattr = sys::kernel::has_mount_setattr();
+    KernelFeatures {
+        mount_descriptors: sys::kernel::has_mount_descriptors(),
+        openat2: sys::kernel::has_openat2(),
+        close_range: sys::kernel::has_close_range(),
+        mount_setattr,
+        nosymfollow: mount_setattr && sys::kernel::has_nosymfollow(),
+        landlock_scope: sys::kernel::has_landlock_scope(),
+    }
+}
+
+/// The first range of the user's in `/etc/subuid` and `/etc/subgid`, where the programs that can use it are there.
+fn subordinate_ids(subject: &Subject) -> Option<SubordinateIds> {
+    if !sys::namespace::has_id_map_helpers() {
+        return None;
+    }
+    let range = |file: &str| {
+        let text = super::layers::read_small_file(&AbsPath::new(file).ok()?)?;
+        let uid = subject.uid.to_string();
+        text.lines().find_map(|line| {
+            let mut fields = line.trim().split(':');
+            let (owner, first, count) = (fields.next()?, fields.next()?, fields.next()?);
+            let (first, count): (u32, u32) = (first.parse().ok()?, count.parse().ok()?);
+            let ours = owner == subject.name.as_str() || owner == uid;
+            // A range that holds the user's own id would map it twice.
+            let apart = !(first..=first.checked_add(count)?).contains(&subject.uid)
+                && !(first..=first.checked_add(count)?).contains(&subject.gid);
+            (ours && count > 0 && apart).then_some((first, count))
+        })
+    };
+    Some(SubordinateIds { uid: range("/etc/subuid")?, gid: range("/etc/subgid")? })
+}

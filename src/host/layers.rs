@@ -1,0 +1,163 @@
+//! The map's files: found, trusted, read.
+
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::config::{self, SourceFile};
+use crate::error::{Error, ErrorKind};
+use crate::model::path::AbsPath;
+use crate::model::policy::Policy;
+use crate::sys;
+use crate::sys::path::Kind;
+
+use super::walk::{Trust, WalkError, walk};
+
+/// What a distribution ships.
+const VENDOR: &str = "/usr/lib/session-sandbox/mounts.toml";
+/// What the administrator wrote; stands in the vendor's place.
+const ADMIN: &str = "/etc/session-sandbox/mounts.toml";
+/// What adds to either.
+const DROP_INS: &str = "/etc/session-sandbox/mounts.d";
+
+/// Reads the policy: from `only` where it is given, or else from the layers of the host, or else the built-in map.
+pub fn load_policy(only: Option<&str>) -> Result<Policy, Error> {
+    let trust = trust();
+    let files = match only {
+        Some(path) => vec![read_named(path, trust)?],
+        None => {
+            let base = match read_layer(ADMIN, trust)? {
+                Some(file) => Some(file),
+                None => read_layer(VENDOR, trust)?,
+            };
+            let drop_ins = read_drop_ins(trust)?;
+            match base {
+                None if drop_ins.is_empty() => return config::built_in().map_err(invalid),
+                None => [vec![config::built_in_file()], drop_ins].concat(),
+                Some(base) => [vec![base], drop_ins].concat(),
+            }
+        }
+    };
+    config::parse(&files).map_err(invalid)
+}
+
+fn invalid(diagnostics: config::Diagnostics) -> Error {
+    Error::new(ErrorKind::Config, "the map has errors, nothing was done").caused_by(diagnostics)
+}
+
+/// Root relies on nobody but root. Whoever is not root can only harm itself, and may keep a map of its own.
+fn trust() -> Trust {
+    match sys::user::own_ids() {
+        (0, 0) => Trust::ROOT,
+        (uid, _) => Trust { owner: Some(uid), sticky: true, last: true },
+    }
+}
+
+fn read_named(path: &str, trust: Trust) -> Result<SourceFile, Error> {
+    let absolute = absolute(path)?;
+    read(&absolute, path, trust)?.ok_or_else(|| {
+        Error::new(ErrorKind::Config, format!("map {path} is missing")).help("check the path given to --config")
+    })
+}
+
+/// `path` from the current directory, where that can be told.
+fn absolute(path: &str) -> Result<AbsPath, Error> {
+    let whole = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        let here = std::env::current_dir().map_err(|error| {
+            Error::new(ErrorKind::Request, format!("map {path} is relative, and the current directory cannot be told"))
+                .caused_by(error)
+                .help("give an absolute path to --config")
+        })?;
+        format!("{}/{}", here.display(), path.trim_start_matches("./"))
+    };
+    AbsPath::new(&whole).map_err(|error| {
+        Error::new(ErrorKind::Request, format!("map {path:?} is not a usable path"))
+            .caused_by(error)
+            .help("give an absolute path without `..` to --config")
+    })
+}
+
+fn read_layer(path: &str, trust: Trust) -> Result<Option<SourceFile>, Error> {
+    read(&absolute(path)?, path, trust)
+}
+
+fn read_drop_ins(trust: Trust) -> Result<Vec<SourceFile>, Error> {
+    let directory = absolute(DROP_INS)?;
+    let place = match walk(&directory, trust) {
+        Ok(place) => place,
+        Err(error) if error.is_missing() => return Ok(Vec::new()),
+        Err(error) => return Err(untrusted(DROP_INS, error)),
+    };
+    let unreadable = |error: sys::Error| Error::new(ErrorKind::Config, format!("cannot list {DROP_INS}")).caused_by(error);
+    let mut names = sys::path::list(place.as_fd()).map_err(unreadable)?;
+    names.retain(|name| name.ends_with(".toml") && !name.starts_with('.'));
+    // In the C locale's order, like every *.d directory.
+    names.sort_unstable();
+    if names.len() >= config::LAYERS_MAX {
+        let message = format!("{DROP_INS} holds {} files, at most {} are read", names.len(), config::LAYERS_MAX - 1);
+        return Err(Error::new(ErrorKind::Config, message).help("merge some of them"));
+    }
+    let mut files = Vec::new();
+    for name in names {
+        let shown = format!("{DROP_INS}/{name}");
+        let path = directory.join(&name).map_err(|error| Error::new(ErrorKind::Config, shown.clone()).caused_by(error))?;
+        files.extend(read(&path, &shown, trust)?);
+    }
+    Ok(files)
+}
+
+/// The file at `path`, `None` when it is not there. Trusted from `/` down to the file, or an error.
+fn read(path: &AbsPath, shown: &str, trust: Trust) -> Result<Option<SourceFile>, Error> {
+    let place = match walk(path, trust) {
+        Ok(place) => place,
+        Err(error) if error.is_missing() => return Ok(None),
+        Err(error) => return Err(untrusted(shown, error)),
+    };
+    let failed = |error: sys::Error| Error::new(ErrorKind::Config, format!("cannot read map {shown}")).caused_by(error);
+    let status = sys::path::status(place.as_fd()).map_err(failed)?;
+    if status.kind != Kind::File {
+        return Err(Error::new(ErrorKind::Config, format!("map {shown} is not a regular file")).help("name a file"));
+    }
+    if status.size > config::SIZE_MAX {
+        let message = format!("map {shown} has {} bytes; at most {} are read", status.size, config::SIZE_MAX);
+        return Err(Error::new(ErrorKind::Config, message).help("split it into drop-ins, or check that it is a map"));
+    }
+    let file = sys::path::reopen_for_reading(place.as_fd()).map_err(failed)?;
+    let bytes = read_at_most(file, config::SIZE_MAX)
+        .map_err(|error| Error::new(ErrorKind::Config, format!("cannot read map {shown}")).caused_by(error))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some(SourceFile { name: shown.to_owned(), text })),
+        Err(error) => {
+            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            let message = format!("map {shown} is not UTF-8 text, from line {line} on");
+            Err(Error::new(ErrorKind::Config, message).help("save it as UTF-8"))
+        }
+    }
+}
+
+fn untrusted(shown: &str, error: WalkError) -> Error {
+    let help = match &error {
+        WalkError::Untrusted { path, .. } => {
+            format!("chown root {path} && chmod go-w {path}, or keep the map in a folder where only root writes")
+        }
+        _ => "check the path and its permissions".to_owned(),
+    };
+    Error::new(ErrorKind::Config, format!("map {shown} is not trusted")).caused_by(error).help(help)
+}
+
+fn read_at_most(file: OwnedFd, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::from(file).take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(std::io::Error::other("it grew while it was read"));
+    }
+    Ok(bytes)
+}
+
+/// A small text file of the host that only root can have written; `None` when it is not there, or not such a file.
+pub(super) fn read_small_file(path: &AbsPath) -> Option<String> {
+    let place = walk(path, Trust::ROOT).ok()?;
+    let file = sys::path::reopen_for_reading(place.as_fd()).ok()?;
+    String::from_utf8(read_at_most(file, config::SIZE_MAX).ok()?).ok()
+}

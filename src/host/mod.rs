@@ -1,0 +1,14 @@
+//! Reading the host: the map's files, the user, the facts that a plan depends on. Nothing here changes anything.
+#![forbid(unsafe_code)]
+
+mod facts;
+mod layers;
+mod source;
+mod subject;
+mod walk;
+
+pub use facts::{facts, kernel_features};
+pub use layers::load_policy;
+pub use source::{Rights, open_source};
+pub use subject::{subject, subject_of_caller};
+pub use walk::{Trust, WalkError, walk};

@@ -1,0 +1,49 @@
+//! Opening a bind's source, in the way the plan says. Used twice: to find out what is there, and to take it.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::model::facts::Look;
+use crate::model::path::AbsPath;
+use crate::model::subject::Subject;
+use crate::sys;
+use crate::sys::path::Links;
+
+use super::walk::{Trust, WalkError, walk};
+
+/// Whose rights [`Look::User`] stands for.
+#[derive(Clone, Debug)]
+pub struct Rights {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+    /// This process already is that user.
+    already: bool,
+}
+
+impl Rights {
+    /// The subject's rights, for a caller that is root (`privileged`) or the subject.
+    pub fn of(subject: &Subject, privileged: bool) -> Self {
+        Self { uid: subject.uid, gid: subject.gid, groups: subject.groups.clone(), already: !privileged }
+    }
+
+    fn lend<T>(&self, lookup: impl FnOnce() -> sys::Result<T>) -> sys::Result<T> {
+        if self.already {
+            return lookup();
+        }
+        sys::identity::with_file_rights_of(self.uid, self.gid, &self.groups, lookup)
+    }
+}
+
+/// Opens `path` as a place. A symbolic link as the last component is opened itself, unless `look` follows links.
+pub fn open_source(path: &AbsPath, look: Look, rights: &Rights) -> Result<OwnedFd, WalkError> {
+    let open = || {
+        let root = sys::path::open_root()?;
+        sys::path::open(root.as_fd(), path.relative(), Links::Refuse)
+    };
+    let failed = |source| WalkError::Open { path: path.to_string(), source };
+    match look {
+        Look::Root => open().map_err(failed),
+        Look::User => rights.lend(open).map_err(failed),
+        Look::FollowTrusted => walk(path, Trust { last: false, ..Trust::ROOT }),
+    }
+}

@@ -1,0 +1,177 @@
+//! Why there is no plan.
+
+use crate::model::path::AbsPath;
+use crate::model::policy::Origin;
+use crate::model::template::TemplateError;
+
+/// A reason why a policy gives a user no plan on this host. Each has a remedy, [`PlanError::help`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The kernel is older than the floor.
+    #[error("this kernel has no {call}, which came with Linux {since}; session-sandbox needs Linux 5.12 or newer")]
+    Kernel {
+        /// The call.
+        call: &'static str,
+        /// The version that brought it.
+        since: &'static str,
+    },
+    /// Something the policy asks for is newer than the kernel.
+    #[error("{what} needs Linux {since}, and this kernel does not have it")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// The version that brought it.
+        since: &'static str,
+    },
+    /// An ordinary user wants to be someone else.
+    #[error("only root can enter {user}'s root; uid {caller} can enter its own")]
+    NotYourself {
+        /// Who was asked for.
+        user: String,
+        /// Who asks.
+        caller: u32,
+    },
+    /// `--prepare` or another thing that needs root.
+    #[error("{0} changes the host and needs root")]
+    NeedsRoot(&'static str),
+    /// No profile of that name.
+    #[error("no profile is named {name:?}; there are {known}")]
+    NoSuchProfile {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Nothing matches.
+    #[error("no profile matches {user}: {reasons}")]
+    NoMatch {
+        /// The user.
+        user: String,
+        /// For each profile, the first condition that does not hold.
+        reasons: String,
+    },
+    /// A text with variables has no value for this user.
+    #[error("{origin}: {key} {template:?}")]
+    Template {
+        /// The map line.
+        origin: Origin,
+        /// Which key.
+        key: &'static str,
+        /// As written.
+        template: String,
+        /// Why.
+        #[source]
+        source: TemplateError,
+    },
+    /// A path that must be there is not, or is the wrong thing.
+    #[error("{origin}: source {path} of {target} is {found}")]
+    Source {
+        /// The map line.
+        origin: Origin,
+        /// Where it should appear.
+        target: AbsPath,
+        /// The host's path.
+        path: AbsPath,
+        /// What is there.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Two entries for one place.
+    #[error("{second}: target {target} is already taken by the entry at {first}")]
+    Duplicate {
+        /// The place.
+        target: AbsPath,
+        /// The entry that comes first.
+        first: Origin,
+        /// The other one.
+        second: Origin,
+    },
+    /// Something below a thing that has no below.
+    #[error("{origin}: target {target} lies below {above}, which is {what}")]
+    BelowLeaf {
+        /// The map line.
+        origin: Origin,
+        /// The target.
+        target: AbsPath,
+        /// The file or link.
+        above: AbsPath,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A mount point that would have to be created in a bound tree.
+    #[error("{origin}: mount point {target} lies in {holder}, which is bound from the host, and {path} there is {found}")]
+    Mountpoint {
+        /// The map line.
+        origin: Origin,
+        /// The target.
+        target: AbsPath,
+        /// The bind above it.
+        holder: AbsPath,
+        /// The host's path of the mount point.
+        path: AbsPath,
+        /// What is there.
+        found: String,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// A link or directory that would have to be created in a tree that is not ours.
+    #[error("{origin}: the {kind} {target} would have to be created in {holder}, which is not a tree of the map's own")]
+    NotOurs {
+        /// The map line.
+        origin: Origin,
+        /// What kind of entry.
+        kind: &'static str,
+        /// The target.
+        target: AbsPath,
+        /// The mount above it.
+        holder: AbsPath,
+    },
+    /// An entry that an ordinary user cannot have.
+    #[error("{origin}: {kind} at {target} cannot be mounted without root")]
+    Unprivileged {
+        /// The map line.
+        origin: Origin,
+        /// What kind.
+        kind: &'static str,
+        /// The target.
+        target: AbsPath,
+    },
+    /// The shell is this program.
+    #[error("the login shell of {user} is {shell}, which would start itself for ever")]
+    ShellIsUs {
+        /// The user.
+        user: String,
+        /// The shell.
+        shell: AbsPath,
+    },
+}
+
+impl PlanError {
+    /// What the reader can do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Kernel { .. } => "boot a newer kernel; no older way of mounting is safe enough to fall back to".to_owned(),
+            Self::Unsupported { .. } => "boot a newer kernel, or take the setting out of the map".to_owned(),
+            Self::NotYourself { .. } => "run it as root, or without --user".to_owned(),
+            Self::NeedsRoot(_) => "run it as root".to_owned(),
+            Self::NoSuchProfile { .. } => "name one of them with --profile, or leave it out".to_owned(),
+            Self::NoMatch { .. } => {
+                "add a profile that matches, or choose one with --profile NAME".to_owned()
+            }
+            Self::Template { .. } => "give the session that value, or take the variable out".to_owned(),
+            Self::Source { remedy, .. } => (*remedy).to_owned(),
+            Self::Duplicate { .. } => "remove one of the two entries".to_owned(),
+            Self::BelowLeaf { above, .. } => format!("remove the entry, or make {above} a directory"),
+            Self::Mountpoint { path, wanted, .. } => {
+                format!("make {path} {wanted} on the host: nothing is ever created in a bound tree")
+            }
+            Self::NotOurs { holder, .. } => {
+                format!("create it on the host, or make {holder} a tmpfs and bind what it needs below it")
+            }
+            Self::Unprivileged { .. } => "mark the entry `optional = true`, or enter as root".to_owned(),
+            Self::ShellIsUs { .. } => "set `shell = \"/bin/bash\"` in the profile".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A plan as text: a tree for people, JSON for programs.
+
+use std::fmt::Write;
+
+use crate::model::facts::Look;
+use crate::model::policy::{Mode, Propagation, Wall};
+
+use super::lint;
+use super::step::{Make, Mount, Plan, RootSwitch, TreeStep};
+
+/// The plan as a tree, with the map line behind each entry.
+pub fn text(plan: &Plan) -> String {
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _ = write_text(plan, &mut out);
+    out
+}
+
+/// The plan as JSON. Fields are added over time, never renamed or removed within one `version`.
+pub fn json(plan: &Plan) -> String {
+    #[derive(serde::Serialize)]
+    struct Document<'a> {
+        version: u32,
+        plan: &'a Plan,
+        findings: Vec<lint::Finding>,
+    }
+    let document = Document { version: 1, plan, findings: lint::lint(plan) };
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+    text.push('\n');
+    text
+}
+
+fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
+    let subject = &plan.subject;
+    writeln!(out, "{} (uid {}, gid {}) by {}", subject.name, subject.uid, subject.gid, subject.door.service)?;
+    writeln!(out, "  profile   {:?}, {}", plan.profile, plan.origin)?;
+    match &plan.root {
+        RootSwitch::Enter { mode: Mode::Namespace } => writeln!(out, "  root      a mount namespace of its own (pivot_root)")?,
+        RootSwitch::Enter { mode: Mode::Chroot } => writeln!(out, "  root      chroot, in a private mount namespace")?,
+        RootSwitch::Place { at } => writeln!(out, "  root      mounted on the host at {at}")?,
+    }
+    if matches!(plan.root, RootSwitch::Enter { .. }) {
+        writeln!(out, "  wall      {}", wall(plan))?;
+        writeln!(out, "  becomes   {}", identity(plan))?;
+        let words: Vec<_> = plan.exec.arguments.iter().map(|word| format!("{word:?}")).collect();
+        writeln!(out, "  runs      {} as {}", plan.exec.program.display(), words.join(" "))?;
+    }
+    writeln!(out)?;
+
+    let rows: Vec<(String, String, String)> = plan
+        .tree
+        .iter()
+        .enumerate()
+        // A mount point and what is mounted there are one thing to a reader.
+        .filter(|(at, step)| !plan.tree.get(at + 1).is_some_and(|next| next.target == step.target))
+        .map(|(at, step)| row(plan, at, step))
+        .collect();
+    let width = |pick: fn(&(String, String, String)) -> &String| {
+        rows.iter().map(|row| pick(row).chars().count()).max().unwrap_or(0)
+    };
+    let (place, what) = (width(|row| &row.0), width(|row| &row.1).min(60));
+    for (target, made, origin) in &rows {
+        writeln!(out, "  {target:place$}  {made:what$}  {origin}")?;
+    }
+
+    if !plan.report.notes.is_empty() {
+        writeln!(out, "\nleft out or done another way on this host:")?;
+        for note in &plan.report.notes {
+            writeln!(out, "  {note}")?;
+        }
+    }
+    let findings = lint::lint(plan);
+    if !findings.is_empty() {
+        writeln!(out, "\nto look at:")?;
+        for finding in findings {
+            writeln!(out, "  {}: {} ({})\n    help: {}", finding.origin, finding.message, finding.id, finding.help)?;
+        }
+    }
+    Ok(())
+}
+
+fn wall(plan: &Plan) -> &'static str {
+    match (plan.report.wall, plan.namespace.pid) {
+        (Wall::Pidns, _) => "pidns: other processes cannot be seen",
+        (Wall::Landlock, false) => "landlock: other processes can be seen, not reached",
+        (Wall::Landlock, true) => "landlock and pidns",
+        (Wall::None, _) => "none: any process of this user outside is a way out",
+    }
+}
+
+fn identity(plan: &Plan) -> String {
+    let who = &plan.identity;
+    let mut parts = vec![format!("uid {} gid {}", who.uid, who.gid)];
+    match &who.groups {
+        Some(groups) => parts.push(format!("{} groups", groups.len())),
+        None => parts.push("the caller's groups, in a user namespace".to_owned()),
+    }
+    parts.push(match who.capabilities {
+        0 => "no capabilities".to_owned(),
+        bits => format!("capability bounding set {bits:#x}"),
+    });
+    if who.no_new_privs {
+        parts.push("no new privileges".to_owned());
+    }
+    parts.join(", ")
+}
+
+fn row(plan: &Plan, at: usize, step: &TreeStep) -> (String, String, String) {
+    let depth = step.target.depth().saturating_sub(1);
+    let name = match step.target.file_name() {
+        None => "/".to_owned(),
+        Some(name) => format!("{}/{name}", "  ".repeat(depth)),
+    };
+    let made = match &step.make {
+        Make::Directory { mode, .. } => format!("dir 0{mode:o}"),
+        Make::File { content, mode, .. } => format!("file 0{mode:o}, {} bytes", content.len()),
+        Make::Symlink { to } => format!("-> {to}"),
+        Make::Mount { what, attributes, .. } => {
+            let mut attributes = *attributes;
+            attributes.read_only |= plan.seal.iter().any(|seal| seal.step == at);
+            format!("{} {attributes}", mount(what))
+        }
+    };
+    (name, made, step.origin.to_string())
+}
+
+fn mount(what: &Mount) -> String {
+    match what {
+        Mount::Bind { source, look, recursive, propagation } => {
+            let mut words = format!("bind {source}");
+            for (on, word) in [
+                (*look == Look::User, ", opened as the user"),
+                (*look == Look::FollowTrusted, ", following links"),
+                (!recursive, ", not recursive"),
+                (*propagation == Propagation::Slave, ", slave"),
+            ] {
+                if on {
+                    words.push_str(word);
+                }
+            }
+            words
+        }
+        Mount::Tmpfs { size, mode, .. } => match size {
+            Some(size) => format!("tmpfs 0{mode:o}, {}", bytes(*size)),
+            None => format!("tmpfs 0{mode:o}"),
+        },
+        Mount::Terminal => "the session's terminal".to_owned(),
+        Mount::Content { content, mode: 0, .. } if content.is_empty() => "mask".to_owned(),
+        Mount::Content { content, mode, .. } => format!("file 0{mode:o}, {} bytes", content.len()),
+        other => other.word().to_owned(),
+    }
+}
+
+fn bytes(size: u64) -> String {
+    for (unit, shift) in [("G", 30), ("M", 20), ("K", 10)] {
+        if size >= 1 << shift && size % (1 << shift) == 0 {
+            return format!("{} {unit}", size >> shift);
+        }
+    }
+    format!("{size} bytes")
+}

@@ -1,0 +1,226 @@
+//! From policy, user and host to a plan. Pure: no I/O, no clock, no environment, the same answer every time.
+//!
+//! ```text
+//! questions() -> the host is asked -> Facts
+//! plan(Policy, Subject, Request, Facts) -> Plan
+//! lint(Plan) -> findings,  explain(Plan) -> text
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+mod exec;
+pub mod explain;
+pub mod lint;
+mod place;
+mod select;
+pub mod step;
+mod tree;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::model::facts::{Facts, Look};
+use crate::model::path::AbsPath;
+use crate::model::policy::{Mode, Policy, Profile, Settings, Wall};
+use crate::model::report::Report;
+use crate::model::subject::Subject;
+
+pub use error::PlanError;
+pub use select::{mismatch, select};
+pub use step::Plan;
+
+use place::Placer;
+use step::{Identity, Namespace, RootSwitch, UserNamespace};
+
+/// What someone asks for, beyond what the policy says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// This profile, whatever matches.
+    pub profile: Option<String>,
+    /// This root switch instead of the profile's.
+    pub mode: Option<Mode>,
+    /// Build at a path of the host, and stay outside.
+    pub placement: Placement,
+    /// What to run inside.
+    pub command: Command,
+    /// The caller's environment, of which the profile keeps a part.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// What the tree is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// A session enters it.
+    #[default]
+    Enter,
+    /// It is put at this path of the host, or at the profile's `root`, for a later `chroot`.
+    Host(Option<AbsPath>),
+}
+
+/// What to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Command {
+    /// The login shell, as a login shell.
+    #[default]
+    LoginShell,
+    /// The login shell with `-c` and this text.
+    ShellString(OsString),
+    /// A program and its arguments.
+    Program(Vec<OsString>),
+}
+
+/// Every reason why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanErrors {
+    /// At least one.
+    pub errors: Vec<PlanError>,
+}
+
+impl From<PlanError> for PlanErrors {
+    fn from(error: PlanError) -> Self {
+        Self { errors: vec![error] }
+    }
+}
+
+impl fmt::Display for PlanErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.errors.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "\n  " };
+            write!(f, "{separator}{error}")?;
+            let mut cause = std::error::Error::source(error);
+            while let Some(source) = cause {
+                write!(f, ": {source}")?;
+                cause = source.source();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PlanErrors {}
+
+/// What has to be known of the host before a profile can be chosen: group names and paths.
+pub fn selection_questions<'a>(policy: &'a Policy, subject: &Subject) -> (Vec<&'a str>, Vec<(Look, AbsPath)>) {
+    let mut groups = Vec::new();
+    let mut paths = Vec::new();
+    for conditions in policy.profiles.iter().map(|profile| &profile.matches) {
+        groups.extend(conditions.group.iter().chain(&conditions.not_group).map(String::as_str));
+        for template in conditions.exists.iter().chain(&conditions.not_exists) {
+            if let Ok(path) = template.expand_path(subject) {
+                paths.push((select::exists_look(&path, subject), path));
+            }
+        }
+    }
+    groups.sort_unstable();
+    groups.dedup();
+    (groups, paths)
+}
+
+/// What has to be known of the host before a plan can be made of `profile`.
+pub fn mount_questions(profile: &Profile, subject: &Subject) -> Vec<(Look, AbsPath)> {
+    place::questions(&profile.mounts, subject)
+}
+
+/// The plan for `subject`, or every reason why there is none.
+pub fn plan(policy: &Policy, subject: &Subject, request: &Request, facts: &Facts) -> Result<Plan, PlanErrors> {
+    if let Some((call, since)) = facts.kernel.missing() {
+        return Err(PlanError::Kernel { call, since }.into());
+    }
+    let host_placement = matches!(request.placement, Placement::Host(_));
+    if !facts.privileged {
+        if host_placement {
+            return Err(PlanError::NeedsRoot("--prepare").into());
+        }
+        if facts.caller_uid != subject.uid {
+            let user = subject.name.to_string();
+            return Err(PlanError::NotYourself { user, caller: facts.caller_uid }.into());
+        }
+    }
+    let profile = select(policy, subject, facts, request.profile.as_deref())?;
+    let settings = &profile.settings;
+
+    let mut placer = Placer { subject, facts, notes: Vec::new(), errors: Vec::new() };
+    let placements = placer.place_all(&profile.mounts);
+    let tree = tree::build(placements, &profile.origin, &mut placer);
+    let Placer { notes, mut errors, .. } = placer;
+
+    let exec = exec::exec(settings, subject, request, &profile.origin).map_err(|error| errors.push(error));
+    let root = root_switch(profile, subject, request).map_err(|error| errors.push(error));
+    if settings.wall == Wall::Landlock && !facts.kernel.landlock_scope && !host_placement {
+        errors.push(PlanError::Unsupported { what: "wall = \"landlock\"", since: "6.12" });
+    }
+    if !facts.kernel.nosymfollow && tree.steps.iter().any(|step| asks_for_nosymfollow(&step.make)) {
+        errors.push(PlanError::Unsupported { what: "the option `nosymfollow`", since: "5.14" });
+    }
+    let (Ok(exec), Ok(root), true) = (exec, root, errors.is_empty()) else {
+        return Err(PlanErrors { errors });
+    };
+
+    let namespace = namespace(settings, subject, facts, host_placement);
+    let mut plan = Plan {
+        profile: profile.name.clone(),
+        origin: profile.origin.clone(),
+        subject: subject.clone(),
+        identity: identity(settings, subject, facts),
+        report: Report {
+            mode: request.mode.unwrap_or(settings.mode),
+            wall: if namespace.pid && settings.wall == Wall::None { Wall::Pidns } else { settings.wall },
+            user_namespace: namespace.user.is_some(),
+            mounts: 0,
+            notes,
+        },
+        namespace,
+        tree: tree.steps,
+        seal: tree.seals,
+        root,
+        exec,
+    };
+    plan.report.mounts = plan.mounts().count();
+    Ok(plan)
+}
+
+fn asks_for_nosymfollow(make: &step::Make) -> bool {
+    matches!(make, step::Make::Mount { attributes, .. } if attributes.nosymfollow)
+}
+
+fn namespace(settings: &Settings, subject: &Subject, facts: &Facts, host_placement: bool) -> Namespace {
+    let user = (!facts.privileged).then(|| UserNamespace {
+        uid: subject.uid,
+        gid: subject.gid,
+        subordinate: facts.subordinate,
+    });
+    // An ordinary user can mount a new /proc only for a PID namespace of its own.
+    let pid = !host_placement && (settings.wall == Wall::Pidns || user.is_some());
+    Namespace { user, pid }
+}
+
+fn root_switch(profile: &Profile, subject: &Subject, request: &Request) -> Result<RootSwitch, PlanError> {
+    match &request.placement {
+        Placement::Enter => Ok(RootSwitch::Enter { mode: request.mode.unwrap_or(profile.settings.mode) }),
+        Placement::Host(Some(at)) => Ok(RootSwitch::Place { at: at.clone() }),
+        Placement::Host(None) => {
+            let root = &profile.settings.root;
+            let at = root.expand_path(subject).map_err(|source| PlanError::Template {
+                origin: profile.origin.clone(),
+                key: "root",
+                template: root.source().to_owned(),
+                source,
+            })?;
+            Ok(RootSwitch::Place { at })
+        }
+    }
+}
+
+fn identity(settings: &Settings, subject: &Subject, facts: &Facts) -> Identity {
+    let bit = |name: &String| caps::Capability::from_str(name).map_or(0, |capability| capability.bitmask());
+    Identity {
+        uid: subject.uid,
+        gid: subject.gid,
+        groups: facts.privileged.then(|| subject.groups.clone()),
+        capabilities: settings.capabilities.iter().map(bit).fold(0, |bits, bit| bits | bit),
+        no_new_privs: settings.no_new_privs,
+        landlock: settings.wall == Wall::Landlock,
+        umask: settings.umask,
+    }
+}

@@ -1,0 +1,339 @@
+//! From map entries to things at places: variables get their values, and entries that stand for several things
+//! (`dev`, `system`) become those things.
+
+use crate::model::facts::{Facts, Look, PathFact};
+use crate::model::path::AbsPath;
+use crate::model::policy::{Attributes, MountKind, MountRule, Origin, Owner, Propagation};
+use crate::model::subject::Subject;
+use crate::model::template::{Template, TemplateError};
+
+use super::error::PlanError;
+use super::step::{Ids, Mount, Node};
+
+/// Something that will be at a place inside.
+#[derive(Clone, Debug)]
+pub(super) struct Placement {
+    pub(super) origin: Origin,
+    pub(super) target: AbsPath,
+    pub(super) thing: Thing,
+    /// May it be left out when the host does not have what it needs?
+    pub(super) optional: bool,
+    /// Did the map ask for this place itself, or is it part of what a `dev` or `system` entry stands for? The former
+    /// wins where both want one place.
+    pub(super) explicit: bool,
+}
+
+/// What is at a place.
+#[derive(Clone, Debug)]
+pub(super) enum Thing {
+    Mount { what: Mount, node: Node, attributes: Attributes },
+    Directory { mode: u32, owner: Ids },
+    File { content: String, mode: u32, owner: Ids },
+    Symlink { to: String },
+    Mask,
+}
+
+/// The devices every program expects. The rest of `/dev` is made around them.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// The links that POSIX shells and programs expect beside them.
+const DEVICE_LINKS: [(&str, &str); 4] =
+    [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+
+/// Everything the planner needs to place one profile's entries for one user.
+pub(super) struct Placer<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) facts: &'a Facts,
+    pub(super) notes: Vec<String>,
+    pub(super) errors: Vec<PlanError>,
+}
+
+impl Placer<'_> {
+    /// The things that `rules` stand for, in the map's order.
+    pub(super) fn place_all(&mut self, rules: &[MountRule]) -> Vec<Placement> {
+        let has_devpts = |below: &AbsPath| {
+            rules.iter().any(|rule| {
+                let target = rule.target.expand_path(self.subject);
+                target.is_ok_and(|target| target.file_name() == Some("pts") && target.parent().as_ref() == Some(below))
+            })
+        };
+        let with_devpts: Vec<bool> = rules
+            .iter()
+            .map(|rule| rule.target.expand_path(self.subject).is_ok_and(|target| has_devpts(&target)))
+            .collect();
+        let mut placements = Vec::new();
+        for (rule, with_devpts) in rules.iter().zip(with_devpts) {
+            if let Err(error) = self.place(rule, with_devpts, &mut placements) {
+                self.errors.push(error);
+            }
+        }
+        placements
+    }
+
+    fn place(&mut self, rule: &MountRule, with_devpts: bool, to: &mut Vec<Placement>) -> Result<(), PlanError> {
+        let target = self.path(rule, "target", &rule.target)?;
+        let mut add = |thing| {
+            to.push(Placement {
+                origin: rule.origin.clone(),
+                target: target.clone(),
+                thing,
+                optional: rule.optional,
+                explicit: true,
+            });
+        };
+        let mount = |what, node, attributes| Thing::Mount { what, node, attributes };
+        match &rule.kind {
+            MountKind::Bind { source, recursive, open_as, follow_symlinks, propagation, attributes } => {
+                let source = self.path(rule, "source", source)?;
+                let look = Look::of_bind(*open_as, *follow_symlinks);
+                if let Some(node) = self.source_node(rule, &target, &source, look)? {
+                    let bind = Mount::Bind { source, look, recursive: *recursive, propagation: *propagation };
+                    add(mount(bind, node, *attributes));
+                }
+            }
+            MountKind::Tmpfs { size, mode, owner, attributes } => {
+                let what = Mount::Tmpfs { size: *size, mode: *mode, owner: self.ids(*owner) };
+                add(mount(what, Node::Directory, *attributes));
+            }
+            MountKind::Proc { attributes } => add(mount(Mount::Proc, Node::Directory, *attributes)),
+            MountKind::Sysfs { attributes } => {
+                let what = if self.facts.privileged {
+                    Mount::Sysfs
+                } else {
+                    // A new sysfs belongs to a network namespace, and an ordinary user's is the host's.
+                    self.notes.push(format!("{target}: the host's /sys, read-only, in place of a new sysfs"));
+                    Mount::Bind {
+                        source: AbsPath::new("/sys").unwrap_or_else(|_| AbsPath::root()),
+                        look: Look::Root,
+                        recursive: true,
+                        propagation: Propagation::Private,
+                    }
+                };
+                add(mount(what, Node::Directory, *attributes));
+            }
+            MountKind::Devpts => {
+                // Without a range of ids, the group `tty` does not exist in an ordinary user's namespace.
+                let gid = self.facts.tty_group.filter(|_| self.facts.privileged);
+                add(mount(Mount::Devpts { gid }, Node::Directory, Attributes { noexec: true, nodev: false, ..Attributes::STANDARD }));
+            }
+            MountKind::Mqueue { .. } if !self.facts.privileged => {
+                if !rule.optional {
+                    let origin = rule.origin.clone();
+                    return Err(PlanError::Unprivileged { origin, kind: "mqueue", target });
+                }
+                self.notes.push(format!("{target}: left out, message queues cannot be mounted without root"));
+            }
+            MountKind::Mqueue { attributes } => add(mount(Mount::Mqueue, Node::Directory, *attributes)),
+            MountKind::Symlink { to } => add(Thing::Symlink { to: self.text(rule, "to", to)? }),
+            MountKind::Dir { mode, owner } => add(Thing::Directory { mode: *mode, owner: self.ids(*owner) }),
+            MountKind::File { content, mode, owner } => {
+                let content = self.text(rule, "content", content)?;
+                add(Thing::File { content, mode: *mode, owner: self.ids(*owner) });
+            }
+            MountKind::Mask => add(Thing::Mask),
+            MountKind::Dev { size } => self.place_devices(rule, &target, *size, with_devpts, to)?,
+            MountKind::System { paths, attributes } => {
+                for path in paths {
+                    self.place_system(rule, path, *attributes, to)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a bind's source is; `None` when it is not there and need not be.
+    fn source_node(
+        &mut self,
+        rule: &MountRule,
+        target: &AbsPath,
+        source: &AbsPath,
+        look: Look,
+    ) -> Result<Option<Node>, PlanError> {
+        let fact = self.facts.path(look, source);
+        if let Some(node) = node_of(fact) {
+            return Ok(Some(node));
+        }
+        let remedy = match fact {
+            PathFact::Missing | PathFact::Unreachable(_) if rule.optional => {
+                self.notes.push(format!("{target}: left out, {source} is {}", fact.describe()));
+                return Ok(None);
+            }
+            PathFact::Missing => "create it, or mark the entry `optional = true`",
+            PathFact::Symlink(_) | PathFact::ThroughSymlink => {
+                "name the real path, or set `follow_symlinks = true` (every component must then belong to root)"
+            }
+            PathFact::Fifo => "a named pipe cannot be shared by a bind; bind the directory that holds it",
+            _ => "give the user access to every directory on the way, or mark the entry `optional = true`",
+        };
+        Err(PlanError::Source {
+            origin: rule.origin.clone(),
+            target: target.clone(),
+            path: source.clone(),
+            found: fact.describe(),
+            remedy,
+        })
+    }
+
+    fn place_system(
+        &mut self,
+        rule: &MountRule,
+        path: &AbsPath,
+        attributes: Attributes,
+        to: &mut Vec<Placement>,
+    ) -> Result<(), PlanError> {
+        let thing = match self.facts.path(Look::Root, path) {
+            // A host without /lib32 is no fault: that is what `system` is for.
+            PathFact::Missing => return Ok(()),
+            PathFact::Symlink(to) => Thing::Symlink { to: to.clone() },
+            PathFact::Directory => Thing::Mount {
+                what: Mount::Bind {
+                    source: path.clone(),
+                    look: Look::Root,
+                    recursive: true,
+                    propagation: Propagation::Private,
+                },
+                node: Node::Directory,
+                attributes,
+            },
+            other => {
+                return Err(PlanError::Source {
+                    origin: rule.origin.clone(),
+                    target: path.clone(),
+                    path: path.clone(),
+                    found: other.describe(),
+                    remedy: "a `system` path is a directory or a symbolic link; bind anything else by an entry of its own",
+                });
+            }
+        };
+        to.push(Placement { origin: rule.origin.clone(), target: path.clone(), thing, optional: true, explicit: false });
+        Ok(())
+    }
+
+    fn place_devices(
+        &mut self,
+        rule: &MountRule,
+        target: &AbsPath,
+        shm_size: Option<u64>,
+        with_devpts: bool,
+        to: &mut Vec<Placement>,
+    ) -> Result<(), PlanError> {
+        let root = self.ids(Owner::Root);
+        let mut add = |target: AbsPath, thing, explicit| {
+            to.push(Placement { origin: rule.origin.clone(), target, thing, optional: rule.optional, explicit });
+        };
+        let below = |name: &str| target.join(name).map_err(|source| template_error(rule, "target", &rule.target, source.into()));
+        let memory = |size, mode, attributes| Thing::Mount {
+            what: Mount::Tmpfs { size, mode, owner: root },
+            node: Node::Directory,
+            attributes,
+        };
+        let closed = Attributes { read_only: true, noexec: true, ..Attributes::STANDARD };
+        add(target.clone(), memory(Some(64 * 1024), 0o755, closed), true);
+
+        let device = Attributes { nodev: false, noexec: true, ..Attributes::STANDARD };
+        for name in DEVICES {
+            let source = AbsPath::new(&format!("/dev/{name}"))
+                .map_err(|source| template_error(rule, "target", &rule.target, source.into()))?;
+            if *self.facts.path(Look::Root, &source) != PathFact::Device {
+                self.notes.push(format!("{target}/{name}: left out, the host's {source} is no device"));
+                continue;
+            }
+            let what =
+                Mount::Bind { source, look: Look::Root, recursive: false, propagation: Propagation::Private };
+            add(below(name)?, Thing::Mount { what, node: Node::Device, attributes: device }, false);
+        }
+        for (name, link) in DEVICE_LINKS {
+            add(below(name)?, Thing::Symlink { to: link.to_owned() }, false);
+        }
+        if with_devpts {
+            add(below("ptmx")?, Thing::Symlink { to: "pts/ptmx".to_owned() }, false);
+        }
+        add(below("shm")?, memory(shm_size, 0o1777, Attributes::STANDARD), false);
+        if self.facts.terminal {
+            // The pseudo terminals inside are new ones. The one that the session came on gets the name under which
+            // ttyname(3) still finds it.
+            add(below("console")?, Thing::Mount { what: Mount::Terminal, node: Node::Device, attributes: device }, false);
+        }
+        Ok(())
+    }
+
+    pub(super) fn ids(&self, owner: Owner) -> Ids {
+        match owner {
+            Owner::Root if self.facts.privileged => Ids { uid: 0, gid: 0 },
+            _ => Ids { uid: self.subject.uid, gid: self.subject.gid },
+        }
+    }
+
+    fn path(&self, rule: &MountRule, key: &'static str, template: &Template) -> Result<AbsPath, PlanError> {
+        template.expand_path(self.subject).map_err(|source| template_error(rule, key, template, source))
+    }
+
+    fn text(&self, rule: &MountRule, key: &'static str, template: &Template) -> Result<String, PlanError> {
+        template.expand_text(self.subject).map_err(|source| template_error(rule, key, template, source))
+    }
+}
+
+/// The paths whose facts decide what `rules` stand for.
+pub(super) fn questions(rules: &[MountRule], subject: &Subject) -> Vec<(Look, AbsPath)> {
+    let mut questions = Vec::new();
+    // What is bound where: mount points in a bound tree must be there already, under the host's own name for them.
+    let mut bound: Vec<(AbsPath, AbsPath, Look)> = Vec::new();
+    let mut targets = Vec::new();
+    for rule in rules {
+        let Ok(target) = rule.target.expand_path(subject) else { continue };
+        match &rule.kind {
+            MountKind::Bind { source, open_as, follow_symlinks, .. } => {
+                let Ok(source) = source.expand_path(subject) else { continue };
+                let look = Look::of_bind(*open_as, *follow_symlinks);
+                questions.push((look, source.clone()));
+                bound.push((target.clone(), source, look));
+            }
+            MountKind::System { paths, .. } => {
+                for path in paths {
+                    questions.push((Look::Root, path.clone()));
+                    bound.push((path.clone(), path.clone(), Look::Root));
+                }
+            }
+            MountKind::Dev { .. } => {
+                let devices = DEVICES.iter().filter_map(|name| AbsPath::new(&format!("/dev/{name}")).ok());
+                questions.extend(devices.map(|device| (Look::Root, device)));
+            }
+            MountKind::Proc { .. } | MountKind::Sysfs { .. } => {
+                bound.push((target.clone(), host_twin(&rule.kind, &target), Look::Root));
+            }
+            _ => {}
+        }
+        targets.push(target);
+    }
+    for target in targets {
+        let holder = bound.iter().filter(|(above, _, _)| target.is_below(above)).max_by_key(|(above, _, _)| above.depth());
+        if let Some((above, source, look)) = holder
+            && let Some(path) = target.rebase(above, source)
+        {
+            questions.push((*look, path));
+        }
+    }
+    questions.sort_unstable();
+    questions.dedup();
+    questions
+}
+
+/// The host's mount that has the same files as a new one of this kind.
+fn host_twin(kind: &MountKind, target: &AbsPath) -> AbsPath {
+    let twin = if matches!(kind, MountKind::Proc { .. }) { "/proc" } else { "/sys" };
+    AbsPath::new(twin).unwrap_or_else(|_| target.clone())
+}
+
+/// What can be mounted of it, and on what.
+pub(super) fn node_of(fact: &PathFact) -> Option<Node> {
+    match fact {
+        PathFact::Directory => Some(Node::Directory),
+        PathFact::File => Some(Node::File),
+        PathFact::Socket => Some(Node::Socket),
+        PathFact::Device => Some(Node::Device),
+        _ => None,
+    }
+}
+
+fn template_error(rule: &MountRule, key: &'static str, template: &Template, source: TemplateError) -> PlanError {
+    PlanError::Template { origin: rule.origin.clone(), key, template: template.source().to_owned(), source }
+}

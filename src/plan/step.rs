@@ -1,0 +1,330 @@
+//! The plan: what will be done, in phases whose order cannot be written wrongly.
+
+use std::ffi::OsString;
+
+use serde::Serialize;
+
+use crate::model::facts::{Look, SubordinateIds};
+use crate::model::path::AbsPath;
+use crate::model::policy::{Attributes, Mode, Origin, Propagation};
+use crate::model::report::Report;
+use crate::model::subject::Subject;
+
+/// Everything that entering a session does. Complete: nothing is decided later, only checked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The profile that matched.
+    pub profile: String,
+    /// Where that profile stands in the map.
+    pub origin: Origin,
+    /// Who enters.
+    pub subject: Subject,
+    /// First: the namespaces.
+    pub namespace: Namespace,
+    /// Then the tree, parents before children. The first step mounts the root.
+    pub tree: Vec<TreeStep>,
+    /// Then what was writable only for building becomes read-only.
+    pub seal: Vec<Seal>,
+    /// Then the tree becomes `/`, or is put at a path of the host.
+    pub root: RootSwitch,
+    /// Then the process becomes the user.
+    pub identity: Identity,
+    /// Last, the user's program.
+    pub exec: Exec,
+    /// What holds when all of this is done.
+    pub report: Report,
+}
+
+/// Which namespaces are made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Namespace {
+    /// A user namespace, for an ordinary user.
+    pub user: Option<UserNamespace>,
+    /// A PID namespace.
+    pub pid: bool,
+}
+
+/// How the ids of a user namespace map to the host's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UserNamespace {
+    /// The user's own id, the same inside and outside.
+    pub uid: u32,
+    /// The primary group's, likewise.
+    pub gid: u32,
+    /// Subordinate ids, the same inside and outside; needs the host's `newuidmap` and `newgidmap`.
+    pub subordinate: Option<SubordinateIds>,
+}
+
+/// One step of building the tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TreeStep {
+    /// The map line that asks for it.
+    pub origin: Origin,
+    /// Where inside.
+    pub target: AbsPath,
+    /// What.
+    #[serde(flatten)]
+    pub make: Make,
+}
+
+/// What a step makes at its target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "make")]
+pub enum Make {
+    /// A directory in a tree of our own.
+    Directory {
+        /// Permission bits.
+        mode: u32,
+        /// Owner's ids.
+        owner: Ids,
+    },
+    /// A file in a tree of our own.
+    File {
+        /// Content.
+        content: String,
+        /// Permission bits.
+        mode: u32,
+        /// Owner's ids.
+        owner: Ids,
+    },
+    /// A symbolic link in a tree of our own.
+    Symlink {
+        /// The link's text.
+        to: String,
+    },
+    /// A mount, on a directory or file that is there when its turn comes.
+    Mount {
+        /// What is mounted.
+        what: Mount,
+        /// Directory on directory, everything else on a file.
+        node: Node,
+        /// Attributes that hold before it is attached.
+        attributes: Attributes,
+    },
+}
+
+/// A user and a group id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Ids {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+/// What can stand at the top of a mount, and what it can therefore be mounted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Node {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A socket.
+    Socket,
+    /// A device.
+    Device,
+}
+
+/// What a mount is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "mount")]
+pub enum Mount {
+    /// A part of the host's tree.
+    Bind {
+        /// The host's path.
+        source: AbsPath,
+        /// How it is opened.
+        look: Look,
+        /// With everything mounted below.
+        recursive: bool,
+        /// Mount events.
+        propagation: Propagation,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Bytes at most.
+        size: Option<u64>,
+        /// The root directory's permission bits.
+        mode: u32,
+        /// The root directory's owner.
+        owner: Ids,
+    },
+    /// Process information.
+    Proc,
+    /// The kernel's device tree.
+    Sysfs,
+    /// Pseudo terminals.
+    Devpts {
+        /// The group of new terminals.
+        gid: Option<u32>,
+    },
+    /// Message queues.
+    Mqueue,
+    /// The terminal that the session was started on.
+    Terminal,
+    /// A file with this content, for places in a bound tree, where nothing is ever created.
+    Content {
+        /// The content; empty for a mask.
+        content: String,
+        /// Permission bits.
+        mode: u32,
+        /// Owner's ids.
+        owner: Ids,
+    },
+}
+
+impl Mount {
+    /// Is it taken from the host, and therefore opened before the namespaces are made?
+    pub fn is_gathered(&self) -> bool {
+        matches!(self, Self::Bind { .. } | Self::Terminal)
+    }
+
+    /// The word for it in messages.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Bind { .. } => "bind",
+            Self::Tmpfs { .. } => "tmpfs",
+            Self::Proc => "proc",
+            Self::Sysfs => "sysfs",
+            Self::Devpts { .. } => "devpts",
+            Self::Mqueue => "mqueue",
+            Self::Terminal => "terminal",
+            Self::Content { .. } => "content",
+        }
+    }
+}
+
+/// A mount of our own that becomes read-only when everything in it is in place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Seal {
+    /// The map line.
+    pub origin: Origin,
+    /// Where the mount is.
+    pub target: AbsPath,
+    /// The place of its step in the tree phase.
+    pub step: usize,
+}
+
+/// How the tree is put to use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "switch")]
+pub enum RootSwitch {
+    /// `pivot_root` or `chroot`.
+    Enter {
+        /// Which of them.
+        mode: Mode,
+    },
+    /// Attach it at a path of the host and stay there.
+    Place {
+        /// The path.
+        at: AbsPath,
+    },
+}
+
+/// What the process becomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// All groups; `None` in a user namespace, where they stay what they are.
+    pub groups: Option<Vec<u32>>,
+    /// The bounding set that is left, as a bit mask; permitted and effective as well when the user is root.
+    pub capabilities: u64,
+    /// Is no_new_privs set?
+    pub no_new_privs: bool,
+    /// Is the process put into a Landlock scope?
+    pub landlock: bool,
+    /// File creation mask.
+    pub umask: u32,
+}
+
+/// The program at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exec {
+    /// The path, or a name to look for in `search`.
+    #[serde(serialize_with = "lossy")]
+    pub program: OsString,
+    /// Directories in which a name without a slash is looked for, inside, as the user.
+    pub search: Vec<String>,
+    /// The arguments, the zeroth included.
+    #[serde(serialize_with = "lossy_list")]
+    pub arguments: Vec<OsString>,
+    /// The whole environment.
+    #[serde(serialize_with = "lossy_pairs")]
+    pub environment: Vec<(OsString, OsString)>,
+    /// Where it starts; `/` when that is not there inside.
+    pub directory: AbsPath,
+}
+
+fn lossy<S: serde::Serializer>(text: &OsString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&text.to_string_lossy())
+}
+
+fn lossy_list<S: serde::Serializer>(list: &[OsString], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter().map(|text| text.to_string_lossy()))
+}
+
+fn lossy_pairs<S: serde::Serializer>(pairs: &[(OsString, OsString)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name.to_string_lossy(), value.to_string_lossy())))
+}
+
+/// One effect, as a runner is asked for it.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'plan> {
+    /// Open a mount's source in the host's view. The number is the place in the tree phase.
+    Gather(usize, &'plan TreeStep),
+    /// Leave the host's mount namespace.
+    Isolate(&'plan Namespace),
+    /// Build one piece of the tree.
+    Build(usize, &'plan TreeStep),
+    /// Make one mount read-only.
+    Seal(&'plan Seal),
+    /// Make the tree `/`.
+    SwitchRoot(Mode),
+    /// Become the user, and prove it.
+    Become(&'plan Identity),
+}
+
+impl Plan {
+    /// The effects in their order, up to the point where the user's program can be started.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        let gather = self.tree.iter().enumerate().filter_map(|(at, step)| match &step.make {
+            Make::Mount { what, .. } if what.is_gathered() => Some(Step::Gather(at, step)),
+            _ => None,
+        });
+        // The host's mounts are copied in the host's own namespace, where later mounts can still reach the copies.
+        // A user namespace has no right to do that there: it copies its own copies.
+        let (before, after) = match self.namespace.user {
+            None => (Some(gather), None),
+            Some(_) => (None, Some(gather)),
+        };
+        let build = self.tree.iter().enumerate().map(|(at, step)| Step::Build(at, step));
+        let enter: &[Mode] = match &self.root {
+            RootSwitch::Enter { mode } => std::slice::from_ref(mode),
+            RootSwitch::Place { .. } => &[],
+        };
+        let switch = enter.iter().flat_map(|mode| [Step::SwitchRoot(*mode), Step::Become(&self.identity)]);
+        before
+            .into_iter()
+            .flatten()
+            .chain([Step::Isolate(&self.namespace)])
+            .chain(after.into_iter().flatten())
+            .chain(build)
+            .chain(self.seal.iter().map(Step::Seal))
+            .chain(switch)
+    }
+
+    /// The mounts that the session will see, without what recursive binds bring along.
+    pub fn mounts(&self) -> impl Iterator<Item = (&TreeStep, &Mount, Attributes)> {
+        self.tree.iter().enumerate().filter_map(|(at, step)| match &step.make {
+            Make::Mount { what, attributes, .. } => {
+                let sealed = self.seal.iter().any(|seal| seal.step == at);
+                Some((step, what, Attributes { read_only: attributes.read_only || sealed, ..*attributes }))
+            }
+            _ => None,
+        })
+    }
+}

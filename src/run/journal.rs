@@ -1,0 +1,100 @@
+//! What `--prepare` has put on the host, written down before it is done.
+//!
+//! One file and one lock for each user in `/run/session-sandbox/prepared`, a folder of root's alone. A record names
+//! the boot it belongs to: after a restart there is nothing to undo.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::path::AbsPath;
+use crate::sys;
+
+/// The folder of everything this project keeps while the host runs.
+const STATE: [&str; 2] = ["session-sandbox", "prepared"];
+
+/// All that is prepared for one user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The boot in which it was written.
+    pub(super) boot: String,
+    /// One entry for each path.
+    pub(super) trees: Vec<Tree>,
+}
+
+/// A tree on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tree {
+    /// Where.
+    pub(super) at: String,
+    /// Directories that were made for it, outermost first.
+    pub(super) made: Vec<String>,
+    /// How far it is.
+    pub(super) state: State,
+    /// How many sessions asked for it and have not released it.
+    pub(super) holders: u32,
+}
+
+/// How far a tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    /// It may or may not be mounted: this process, or one that was killed, is at it.
+    Changing,
+    /// It is mounted; the number is the kernel's, of the mount.
+    Mounted(u64),
+}
+
+/// The journal of one user, locked for as long as this value lives.
+#[derive(Debug)]
+pub(super) struct Journal {
+    folder: OwnedFd,
+    name: String,
+    _lock: OwnedFd,
+}
+
+impl Journal {
+    /// Opens and locks the journal of `uid`, and makes the folder for it where it is missing.
+    pub(super) fn open(uid: u32) -> sys::Result<Self> {
+        let root = sys::path::open_root()?;
+        let mut folder = sys::path::open_directory(root.as_fd(), "run")?;
+        for name in STATE {
+            folder = sys::path::private_directory(folder.as_fd(), name)?;
+        }
+        let lock = sys::path::lock_file(folder.as_fd(), &format!("{uid}.lock"))?;
+        Ok(Self { folder, name: format!("{uid}.json"), _lock: lock })
+    }
+
+    /// What is written down; nothing when the record is of another boot.
+    pub(super) fn read(&self) -> sys::Result<Record> {
+        let boot = sys::kernel::boot_id()?;
+        let nothing = Record { boot: boot.clone(), trees: Vec::new() };
+        let Some(text) = sys::path::read_if_there(self.folder.as_fd(), &self.name)? else { return Ok(nothing) };
+        let record: Record = serde_json::from_slice(&text).map_err(|error| {
+            sys::Error::new(format!("read({:?}): {error}", self.name), rustix::io::Errno::INVAL)
+        })?;
+        Ok(if record.boot == boot { record } else { nothing })
+    }
+
+    /// Replaces what is written down, at once and as a whole; an empty record leaves no file.
+    pub(super) fn write(&self, record: &Record) -> sys::Result<()> {
+        if record.trees.is_empty() {
+            return sys::path::remove_if_there(self.folder.as_fd(), &self.name);
+        }
+        let text = serde_json::to_vec(record)
+            .map_err(|error| sys::Error::new(format!("{error}"), rustix::io::Errno::INVAL))?;
+        sys::path::replace_file(self.folder.as_fd(), &self.name, &text)
+    }
+}
+
+impl Record {
+    /// The tree at `at`.
+    pub(super) fn tree(&mut self, at: &AbsPath) -> Option<&mut Tree> {
+        self.trees.iter_mut().find(|tree| tree.at == at.as_str())
+    }
+
+    /// Forgets the tree at `at`.
+    pub(super) fn forget(&mut self, at: &AbsPath) {
+        self.trees.retain(|tree| tree.at != at.as_str());
+    }
+}

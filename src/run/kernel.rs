@@ -1,0 +1,353 @@
+//! The runner that does it.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use crate::host::{Rights, WalkError, open_source};
+use crate::model::path::AbsPath;
+use crate::model::policy::{Attributes, Mode, Propagation};
+use crate::plan::step::{Ids, Make, Mount, Node, Plan, Seal, Step, TreeStep};
+use crate::sys;
+use crate::sys::identity::StatusFile;
+use crate::sys::mount::Detached;
+use crate::sys::path::{Kind, Links};
+
+use super::{Phase, Runner, StepError, describe, identity};
+
+/// Does the steps of one plan, each once and in order. It holds descriptors between them and nothing else: dropping
+/// it at any point leaves nothing behind, because nothing it made is attached where anybody else could see it.
+#[derive(Debug)]
+pub struct Kernel {
+    rights: Rights,
+    /// Creating as root, or as the only id of a user namespace.
+    own: Ids,
+    in_user_namespace: bool,
+    /// Sources that were taken, by the place of their step.
+    gathered: BTreeMap<usize, Detached>,
+    /// Mounts that will be sealed, by the place of their step.
+    unsealed: BTreeMap<usize, OwnedFd>,
+    /// The root directory of the tree.
+    root: Option<OwnedFd>,
+    /// Does the plan mount files of its own over files of bound trees?
+    needs_scratch: bool,
+    /// Where those files lie. Stacked below the tree, where only we can reach it.
+    scratch: Option<OwnedFd>,
+    /// This process, to be asked who it has become.
+    status: Option<StatusFile>,
+}
+
+impl Kernel {
+    /// A runner for `plan`.
+    pub fn new(plan: &Plan) -> Self {
+        let privileged = plan.namespace.user.is_none();
+        Self {
+            rights: Rights::of(&plan.subject, privileged),
+            own: Ids { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
+            in_user_namespace: !privileged,
+            gathered: BTreeMap::new(),
+            unsealed: BTreeMap::new(),
+            root: None,
+            needs_scratch: plan.mounts().any(|(_, what, _)| matches!(what, Mount::Content { .. })),
+            scratch: None,
+            status: None,
+        }
+    }
+
+    /// A copy of the whole tree, attached nowhere, to be taken to another mount namespace.
+    pub(super) fn clone_whole(&self) -> sys::Result<Detached> {
+        sys::mount::clone_tree(self.root()?, true)
+    }
+
+    fn root(&self) -> sys::Result<BorrowedFd<'_>> {
+        self.root.as_ref().map(OwnedFd::as_fd).ok_or_else(|| sys::Error::new("no root has been built", Errno::INVAL))
+    }
+
+    fn gather(&mut self, at: usize, step: &TreeStep) -> Result<(), StepError> {
+        let failed = |error: sys::Error| StepError::new(Phase::Build, describe(&Step::Gather(at, step)), error);
+        let Make::Mount { what, node, attributes } = &step.make else { return Ok(()) };
+        let taken = match what {
+            Mount::Bind { source, look, recursive, propagation } => {
+                let place = open_source(source, *look, &self.rights).map_err(|error| cannot_open(step, source, error))?;
+                expect_kind(place.as_fd(), *node, step, source)?;
+                let tree = sys::mount::clone_tree(place.as_fd(), *recursive).map_err(failed)?;
+                let propagation = match propagation {
+                    Propagation::Private => sys::mount::Propagation::Private,
+                    Propagation::Slave => sys::mount::Propagation::Slave,
+                };
+                sys::mount::set_attributes(tree.as_fd(), bits(*attributes), Some(propagation), true).map_err(failed)?;
+                tree
+            }
+            Mount::Terminal => {
+                let Some(terminal) = sys::fd::terminal() else { return Ok(()) };
+                let Ok(tree) = sys::mount::clone_tree(terminal.as_fd(), false) else {
+                    // A terminal of another mount namespace cannot be shown in this one. Nothing but its name is lost.
+                    return Ok(());
+                };
+                let private = Some(sys::mount::Propagation::Private);
+                sys::mount::set_attributes(tree.as_fd(), bits(*attributes), private, false).map_err(failed)?;
+                tree
+            }
+            _ => return Ok(()),
+        };
+        self.gathered.insert(at, taken);
+        Ok(())
+    }
+
+    fn isolate(&mut self) -> sys::Result<()> {
+        self.status = Some(StatusFile::open()?);
+        sys::process::set_umask(0);
+        sys::namespace::unshare_mounts()?;
+        sys::mount::stop_sending_mount_events()
+    }
+
+    fn build(&mut self, at: usize, step: &TreeStep) -> Result<(), StepError> {
+        self.try_build(at, step).map_err(|error| {
+            let errno = error.errno();
+            let failed = StepError::new(Phase::Build, describe(&Step::Build(at, step)), error);
+            match build_help(step, errno, self.in_user_namespace) {
+                Some(help) => failed.help(help),
+                None => failed,
+            }
+        })
+    }
+
+    fn try_build(&mut self, at: usize, step: &TreeStep) -> sys::Result<()> {
+        match &step.make {
+            Make::Directory { mode, owner } => {
+                let (parent, name) = self.parent_of(&step.target)?;
+                sys::path::make_directory(parent.as_fd(), &name, *mode)?;
+                self.give(parent.as_fd(), &name, *owner)
+            }
+            Make::File { content, mode, owner } => {
+                let (parent, name) = self.parent_of(&step.target)?;
+                sys::path::make_file(parent.as_fd(), &name, *mode, content.as_bytes())?;
+                self.give(parent.as_fd(), &name, *owner)
+            }
+            Make::Symlink { to } => {
+                let (parent, name) = self.parent_of(&step.target)?;
+                sys::path::make_symlink(parent.as_fd(), &name, to)
+            }
+            Make::Mount { what, node, attributes } => {
+                let Some(mount) = self.new_mount(at, what, *attributes)? else { return Ok(()) };
+                self.attach(at, step, *node, mount)
+            }
+        }
+    }
+
+    /// The mount itself, attached nowhere yet; `None` when there turned out to be nothing to show.
+    fn new_mount(&mut self, at: usize, what: &Mount, attributes: Attributes) -> sys::Result<Option<Detached>> {
+        let attributes = bits(attributes);
+        let new = |kind: &str, parameters: &[(&str, String)]| {
+            sys::mount::new_filesystem(kind, parameters, attributes).map(Some)
+        };
+        match what {
+            Mount::Bind { .. } | Mount::Terminal => Ok(self.gathered.remove(&at)),
+            Mount::Tmpfs { size, mode, owner } => {
+                let mut parameters = vec![("source", "session-sandbox".to_owned()), ("mode", format!("{mode:o}"))];
+                parameters.extend(size.map(|size| ("size", size.to_string())));
+                if *owner != self.own {
+                    parameters.push(("uid", owner.uid.to_string()));
+                    parameters.push(("gid", owner.gid.to_string()));
+                }
+                new("tmpfs", &parameters)
+            }
+            Mount::Proc => new("proc", &[("source", "proc".to_owned())]),
+            Mount::Sysfs => new("sysfs", &[("source", "sysfs".to_owned())]),
+            Mount::Mqueue => new("mqueue", &[("source", "mqueue".to_owned())]),
+            Mount::Devpts { gid } => {
+                let mut parameters = vec![("source", "devpts".to_owned()), ("newinstance", String::new())];
+                parameters.extend(gid.map(|gid| ("gid", gid.to_string())));
+                parameters.extend([("mode", "620".to_owned()), ("ptmxmode", "666".to_owned())]);
+                new("devpts", &parameters)
+            }
+            Mount::Content { content, mode, owner } => {
+                let file = self.scratch_file(at, content, *mode, *owner)?;
+                let mount = sys::mount::clone_tree(file.as_fd(), false)?;
+                sys::mount::set_attributes(mount.as_fd(), attributes, None, false)?;
+                Ok(Some(mount))
+            }
+        }
+    }
+
+    fn attach(&mut self, at: usize, step: &TreeStep, node: Node, mount: Detached) -> sys::Result<()> {
+        if step.target.is_root() {
+            let below = sys::path::open_root()?;
+            if self.needs_scratch {
+                let parameters = [("source", "session-sandbox".to_owned()), ("mode", "700".to_owned())];
+                let scratch = sys::mount::new_filesystem("tmpfs", &parameters, sys::mount::Attributes::empty())?;
+                sys::mount::attach(scratch.as_fd(), below.as_fd())?;
+                self.scratch = Some(scratch.into());
+            }
+            sys::mount::attach(mount.as_fd(), below.as_fd())?;
+            // One descriptor to stand on, one to seal.
+            let root = rustix::io::fcntl_dupfd_cloexec(mount.as_fd(), 3);
+            self.root = Some(root.map_err(|errno| sys::Error::new("fcntl(F_DUPFD_CLOEXEC)", errno))?);
+        } else {
+            let mountpoint = sys::path::open(self.root()?, step.target.relative(), Links::Refuse)?;
+            let stands_on = sys::path::status(mountpoint.as_fd())?.kind;
+            if (stands_on == Kind::Directory) != (node == Node::Directory) || stands_on == Kind::Symlink {
+                let call = format!("mount point {} has become {stands_on:?}", step.target);
+                return Err(sys::Error::new(call, Errno::NOTDIR));
+            }
+            sys::mount::attach(mount.as_fd(), mountpoint.as_fd())?;
+        }
+        self.unsealed.insert(at, mount.into());
+        Ok(())
+    }
+
+    /// The directory that will hold `target`, and the name it will have there.
+    fn parent_of(&self, target: &AbsPath) -> sys::Result<(OwnedFd, String)> {
+        let parent = target.parent().unwrap_or_else(AbsPath::root);
+        let directory = sys::path::open(self.root()?, parent.relative(), Links::Refuse)?;
+        Ok((directory, target.file_name().unwrap_or(".").to_owned()))
+    }
+
+    fn give(&self, directory: BorrowedFd<'_>, name: &str, owner: Ids) -> sys::Result<()> {
+        if owner == self.own {
+            return Ok(());
+        }
+        sys::path::set_owner(directory, name, owner.uid, owner.gid)
+    }
+
+    /// A file that can be mounted. It lies in a file system that is attached below the tree's root: out of sight,
+    /// but in this namespace, without which the kernel would not let a part of it be mounted elsewhere.
+    fn scratch_file(&mut self, at: usize, content: &str, mode: u32, owner: Ids) -> sys::Result<OwnedFd> {
+        let scratch = self.scratch.as_ref().ok_or_else(|| sys::Error::new("no scratch file system", Errno::INVAL))?;
+        let name = at.to_string();
+        sys::path::make_file(scratch.as_fd(), &name, mode, content.as_bytes())?;
+        self.give(scratch.as_fd(), &name, owner)?;
+        sys::path::open(scratch.as_fd(), &name, Links::Refuse)
+    }
+
+    fn seal(&mut self, seal: &Seal) -> sys::Result<()> {
+        let mount = self.unsealed.remove(&seal.step);
+        let mount = mount.ok_or_else(|| sys::Error::new("nothing to seal", Errno::INVAL))?;
+        let read_only = sys::mount::Attributes::MOUNT_ATTR_RDONLY;
+        sys::mount::set_attributes(mount.as_fd(), read_only, None, false)
+    }
+
+    fn switch_root(&mut self, mode: Mode) -> sys::Result<()> {
+        let root = self.root.take().ok_or_else(|| sys::Error::new("no root has been built", Errno::INVAL))?;
+        self.unsealed.clear();
+        self.scratch = None;
+        sys::path::enter_directory(root.as_fd())?;
+        match mode {
+            Mode::Namespace => sys::mount::pivot_to_current_directory()?,
+            Mode::Chroot => sys::namespace::change_root_to_current_directory()?,
+        }
+        sys::path::change_directory("/")?;
+        let now = sys::path::open_root()?;
+        if !sys::path::same_file(now.as_fd(), root.as_fd())? {
+            return Err(sys::Error::new("stat(\"/\"): not the root that was built", Errno::XDEV));
+        }
+        Ok(())
+    }
+}
+
+impl Runner for Kernel {
+    fn run(&mut self, step: &Step<'_>) -> Result<(), StepError> {
+        let failed = |error: sys::Error| StepError::new(super::phase_of(step), describe(step), error);
+        match step {
+            Step::Gather(at, step) => self.gather(*at, step),
+            Step::Isolate(_) => self.isolate().map_err(|error| {
+                let hint = isolate_help(error.errno(), self.in_user_namespace);
+                let failed = failed(error);
+                match hint {
+                    Some(hint) => failed.help(hint),
+                    None => failed,
+                }
+            }),
+            Step::Build(at, step) => self.build(*at, step),
+            Step::Seal(seal) => self.seal(seal).map_err(failed),
+            Step::SwitchRoot(mode) => self.switch_root(*mode).map_err(failed),
+            Step::Become(who) => {
+                let status = self.status.take();
+                identity::become_user(who, self.in_user_namespace, status)
+                    .map_err(|error| StepError::new(Phase::Enter, describe(step), error))
+            }
+        }
+    }
+}
+
+/// The map's words as the kernel's bits.
+fn bits(attributes: Attributes) -> sys::mount::Attributes {
+    use sys::mount::Attributes as Bits;
+    let Attributes { read_only, nosuid, nodev, noexec, noatime, nosymfollow } = attributes;
+    [
+        (read_only, Bits::MOUNT_ATTR_RDONLY),
+        (nosuid, Bits::MOUNT_ATTR_NOSUID),
+        (nodev, Bits::MOUNT_ATTR_NODEV),
+        (noexec, Bits::MOUNT_ATTR_NOEXEC),
+        (noatime, Bits::MOUNT_ATTR_NOATIME),
+        (nosymfollow, Bits::MOUNT_ATTR_NOSYMFOLLOW),
+    ]
+    .into_iter()
+    .filter_map(|(on, bit)| on.then_some(bit))
+    .collect()
+}
+
+fn cannot_open(step: &TreeStep, source: &AbsPath, error: WalkError) -> StepError {
+    let doing = format!("cannot take {source} for {} ({})", step.target, step.origin);
+    StepError::new(Phase::Build, doing, error)
+}
+
+/// The plan was made for what was there then. Something else now is an attack or an accident, and both end here.
+fn expect_kind(place: BorrowedFd<'_>, planned: Node, step: &TreeStep, source: &AbsPath) -> Result<(), StepError> {
+    let doing = || format!("cannot take {source} for {} ({})", step.target, step.origin);
+    let kind = sys::path::status(place).map_err(|error| StepError::new(Phase::Build, doing(), error))?.kind;
+    let as_planned = matches!(
+        (kind, planned),
+        (Kind::Directory, Node::Directory)
+            | (Kind::File, Node::File)
+            | (Kind::Socket, Node::Socket)
+            | (Kind::Device, Node::Device)
+    );
+    if as_planned {
+        return Ok(());
+    }
+    let changed = sys::Error::new(format!("it was a {planned:?} a moment ago and is a {kind:?} now"), Errno::AGAIN);
+    Err(StepError::new(Phase::Build, doing(), changed).help("try again; if it happens again, find out who changes it"))
+}
+
+fn build_help(step: &TreeStep, errno: i32, in_user_namespace: bool) -> Option<String> {
+    let Make::Mount { what, .. } = &step.make else { return None };
+    match (Errno::from_raw_os_error(errno), what) {
+        (Errno::PERM, Mount::Proc) if in_user_namespace => Some(
+            "the host's own /proc is partly covered (by a container?), so the kernel gives ordinary users no new one; enter as root"
+                .to_owned(),
+        ),
+        (Errno::NOSPC, _) => {
+            Some("the limit of mounts is reached: see sysctl fs.mount-max, or the size of this tmpfs".to_owned())
+        }
+        (Errno::NODEV, _) => Some("this kernel is built without that file system; mark the entry `optional = true`, or remove it".to_owned()),
+        (Errno::NOENT | Errno::NOTDIR | Errno::LOOP, Mount::Bind { .. } | Mount::Content { .. }) => {
+            Some("a mount point in a bound tree must be a real directory or file there".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn isolate_help(errno: i32, in_user_namespace: bool) -> Option<&'static str> {
+    match Errno::from_raw_os_error(errno) {
+        Errno::NOSPC => Some("raise sysctl user.max_mnt_namespaces or fs.mount-max"),
+        Errno::PERM | Errno::ACCESS if in_user_namespace => {
+            Some("this host lets ordinary users make a user namespace but not use it: set sysctl kernel.apparmor_restrict_unprivileged_userns=0, give session-enter an AppArmor profile with `userns,`, or enter as root")
+        }
+        Errno::PERM => Some("mounting needs CAP_SYS_ADMIN; in a container, give it that capability"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attribute_of_the_map_has_its_bit() {
+        let all = Attributes { read_only: true, nosuid: true, nodev: true, noexec: true, noatime: true, nosymfollow: true };
+        assert_eq!(bits(all).bits().count_ones(), 6);
+        assert!(bits(Attributes::default()).is_empty());
+    }
+}

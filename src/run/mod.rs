@@ -1,0 +1,171 @@
+//! Carrying a plan out.
+//!
+//! | phase | step | calls |
+//! |---|---|---|
+//! | gather | `Gather` | `openat2`, `open_tree(CLONE)`, `mount_setattr` |
+//! | namespace | `Isolate` | `unshare(NEWNS)`, propagation |
+//! | tree | `Build` | `mkdirat`, `symlinkat`, `fsopen`..`fsmount`, `move_mount` |
+//! | seal | `Seal` | `mount_setattr` |
+//! | root | `SwitchRoot` | `pivot_root`, `umount2` or `chroot` |
+//! | identity | `Become` | `setgroups`, `setresgid`, capabilities, `setresuid`, no_new_privs, then proof |
+//! | exec | (not a step) | `close_range`, `execve` |
+//!
+//! [`Kernel`] does it, [`Recorder`] writes it down, [`FailAt`] lets one step fail. They have one method, so that
+//! there is nothing to mock: tests run the real thing.
+#![forbid(unsafe_code)]
+
+mod identity;
+mod journal;
+mod kernel;
+mod place;
+mod program;
+mod session;
+mod supervise;
+
+use std::fmt;
+
+use crate::plan::step::{Plan, Step};
+use crate::sys;
+
+pub use kernel::Kernel;
+pub use place::{Placed, prepare, release};
+pub use session::{enter, prepare_process};
+
+/// Does one step of a plan.
+pub trait Runner {
+    /// Does `step`, or says why it could not.
+    fn run(&mut self, step: &Step<'_>) -> Result<(), StepError>;
+}
+
+/// A step that failed: what it was for, and the call that the kernel refused.
+#[derive(Debug)]
+pub struct StepError {
+    /// What was being done, with the map line that asked for it.
+    pub doing: String,
+    /// Which part of the program to blame.
+    pub phase: Phase,
+    /// What to do about it, where that can be told.
+    pub help: Option<String>,
+    /// The call.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Building or entering: what a failed step belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The tree.
+    Build,
+    /// Root, identity, program.
+    Enter,
+}
+
+impl StepError {
+    pub(crate) fn new(
+        phase: Phase,
+        doing: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { doing: doing.into(), phase, help: None, source: source.into() }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The errno at the bottom, where a system call is to blame.
+    pub fn errno(&self) -> Option<i32> {
+        self.source.downcast_ref::<sys::Error>().map(sys::Error::errno)
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.doing)
+    }
+}
+
+impl std::error::Error for StepError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}
+
+impl From<StepError> for crate::Error {
+    fn from(error: StepError) -> Self {
+        let kind = match error.phase {
+            Phase::Build => crate::ErrorKind::Build,
+            Phase::Enter => crate::ErrorKind::Enter,
+        };
+        let converted = Self::new(kind, error.doing).caused_by(error.source);
+        match error.help {
+            Some(help) => converted.help(help),
+            None => converted,
+        }
+    }
+}
+
+/// Has `runner` do every step of `plan` in order, up to the point where the user's program can be started.
+pub fn run_steps(plan: &Plan, runner: &mut dyn Runner) -> Result<(), StepError> {
+    plan.steps().try_for_each(|step| runner.run(&step))
+}
+
+/// Writes down what it is asked for, and does nothing.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    /// One line a step.
+    pub lines: Vec<String>,
+}
+
+impl Runner for Recorder {
+    fn run(&mut self, step: &Step<'_>) -> Result<(), StepError> {
+        self.lines.push(describe(step));
+        Ok(())
+    }
+}
+
+/// Hands everything on to another runner, but for one step, which fails without being done.
+#[derive(Debug)]
+pub struct FailAt<R> {
+    /// Steps still to be done before the one that fails.
+    pub steps: usize,
+    /// Who does the others.
+    pub inner: R,
+}
+
+impl<R: Runner> Runner for FailAt<R> {
+    fn run(&mut self, step: &Step<'_>) -> Result<(), StepError> {
+        match self.steps.checked_sub(1) {
+            Some(left) => {
+                self.steps = left;
+                self.inner.run(step)
+            }
+            None => {
+                let fault = sys::Error::new("injected fault", rustix::io::Errno::IO);
+                Err(StepError::new(phase_of(step), describe(step), fault))
+            }
+        }
+    }
+}
+
+/// One line that says what a step does and for which line of the map.
+pub fn describe(step: &Step<'_>) -> String {
+    match step {
+        Step::Gather(_, step) => format!("take the source of {} ({})", step.target, step.origin),
+        Step::Isolate(namespace) => match &namespace.user {
+            Some(_) => "leave the host's mount namespace, as an ordinary user".to_owned(),
+            None => "leave the host's mount namespace".to_owned(),
+        },
+        Step::Build(_, step) => format!("build {} ({})", step.target, step.origin),
+        Step::Seal(seal) => format!("make {} read-only ({})", seal.target, seal.origin),
+        Step::SwitchRoot(_) => "switch the root directory".to_owned(),
+        Step::Become(identity) => format!("become uid {}", identity.uid),
+    }
+}
+
+fn phase_of(step: &Step<'_>) -> Phase {
+    match step {
+        Step::SwitchRoot(_) | Step::Become(_) => Phase::Enter,
+        _ => Phase::Build,
+    }
+}

@@ -1,0 +1,216 @@
+//! `--prepare` and `--release`: the tree at a path of the host, for a program that is to `chroot` into it later.
+//!
+//! The tree is put together in a mount namespace of its own, by a child, and handed over as one detached tree: so it
+//! appears on the host complete, by a single `move_mount`, and goes away by a single unmount. What a crash can leave
+//! is therefore one mount or none, and the journal, written before either, says where to look.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::error::{Error, ErrorKind, Relayed};
+use crate::host::{Trust, WalkError, walk};
+use crate::model::path::AbsPath;
+use crate::plan::Plan;
+use crate::plan::step::RootSwitch;
+use crate::sys;
+use crate::sys::mount::Detached;
+use crate::sys::path::Kind;
+use crate::sys::process::{Fork, NewNamespaces};
+
+use super::journal::{Journal, Record, State, Tree};
+use super::session::make_room_for_descriptors;
+use super::{Kernel, run_steps};
+
+/// What `--prepare` or `--release` came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The path.
+    pub at: AbsPath,
+    /// How many sessions hold the tree now; it is gone at 0.
+    pub holders: u32,
+}
+
+/// Puts the tree of `plan` at its path, unless it is there already, and counts one more holder.
+pub fn prepare(plan: &Plan) -> Result<Placed, Error> {
+    let RootSwitch::Place { at } = &plan.root else {
+        return Err(Error::new(ErrorKind::Request, "this plan enters a session, it prepares nothing"));
+    };
+    let journal = Journal::open(plan.subject.uid).map_err(state_failed)?;
+    let mut record = settled(&journal, at)?;
+    if let Some(tree) = record.tree(at) {
+        tree.holders = tree.holders.saturating_add(1);
+        let holders = tree.holders;
+        journal.write(&record).map_err(state_failed)?;
+        return Ok(Placed { at: at.clone(), holders });
+    }
+    make_room_for_descriptors(plan)?;
+    let tree = build_apart(plan)?;
+
+    let missing = missing_directories(at)?;
+    let made = missing.iter().map(ToString::to_string).collect();
+    record.trees.push(Tree { at: at.to_string(), made, state: State::Changing, holders: 1 });
+    journal.write(&record).map_err(state_failed)?;
+    match attach(&tree, at, &missing) {
+        Ok(mount) => {
+            if let Some(tree) = record.tree(at) {
+                tree.state = State::Mounted(mount);
+            }
+            journal.write(&record).map_err(state_failed)?;
+            Ok(Placed { at: at.clone(), holders: 1 })
+        }
+        Err(error) => {
+            settled(&journal, at)?;
+            Err(error)
+        }
+    }
+}
+
+/// Counts one holder less, and takes the tree away with the last one.
+pub fn release(uid: u32, at: &AbsPath) -> Result<Placed, Error> {
+    let journal = Journal::open(uid).map_err(state_failed)?;
+    let mut record = settled(&journal, at)?;
+    let Some(tree) = record.tree(at) else {
+        return Err(Error::new(ErrorKind::Request, format!("nothing is prepared at {at}"))
+            .help("a --release belongs to one earlier --prepare of the same user and path"));
+    };
+    tree.holders = tree.holders.saturating_sub(1);
+    let holders = tree.holders;
+    if holders == 0 {
+        // From here on a crash means: whoever comes next finishes it.
+        tree.state = State::Changing;
+        journal.write(&record).map_err(state_failed)?;
+        settled(&journal, at)?;
+    } else {
+        journal.write(&record).map_err(state_failed)?;
+    }
+    Ok(Placed { at: at.clone(), holders })
+}
+
+/// The record, after whatever a killed process left half done at `at` has been undone.
+fn settled(journal: &Journal, at: &AbsPath) -> Result<Record, Error> {
+    let mut record = journal.read().map_err(state_failed)?;
+    let Some(tree) = record.tree(at).cloned() else { return Ok(record) };
+    let place = match walk(at, Trust { last: false, ..Trust::ROOT }) {
+        Ok(place) => Some(place),
+        Err(error) if error.is_missing() => None,
+        Err(error) => return Err(untrusted(at, error)),
+    };
+    let (is_mounted, mount) = match &place {
+        Some(place) => sys::path::mount_of(place.as_fd()).map_err(state_failed)?,
+        None => (false, 0),
+    };
+    if tree.state == State::Mounted(mount) && is_mounted {
+        return Ok(record);
+    }
+    // Changing: what is mounted there is ours, for nothing was before we began. Mounted, but another mount or none:
+    // somebody else unmounted ours, and what is there now is theirs.
+    if let (State::Changing, true, Some(place)) = (tree.state, is_mounted, place) {
+        sys::mount::detach(place.as_fd())
+            .map_err(|error| Error::new(ErrorKind::Build, format!("cannot unmount {at}")).caused_by(error))?;
+    }
+    remove_directories(&tree.made);
+    record.forget(at);
+    journal.write(&record).map_err(state_failed)?;
+    Ok(record)
+}
+
+/// Has a child put the tree together in a mount namespace of its own, and takes it over.
+fn build_apart(plan: &Plan) -> Result<Detached, Error> {
+    let failed = |error: sys::Error| Error::new(ErrorKind::Build, "cannot build the tree").caused_by(error);
+    let (ours, theirs) = sys::fd::socket_pair().map_err(failed)?;
+    match sys::process::fork(NewNamespaces::default()).map_err(failed)? {
+        Fork::Child => {
+            drop(ours);
+            let built = build_and_send(plan, &theirs);
+            if let Err(error) = &built
+                && let Ok(line) = serde_json::to_vec(&Relayed::from(error))
+            {
+                let _ = sys::path::write_all(theirs.as_fd(), &line);
+            }
+            sys::process::exit_now(u8::from(built.is_err()))
+        }
+        Fork::Parent(child) => {
+            drop(theirs);
+            let received = sys::fd::receive(ours.as_fd()).map_err(failed);
+            let _ = sys::signal::wait_for_end(child);
+            let (bytes, tree) = received?;
+            match (tree, serde_json::from_slice::<Relayed>(&bytes)) {
+                (Some(tree), _) => Ok(tree.into()),
+                (None, Ok(relayed)) => Err(relayed.into()),
+                (None, Err(_)) => Err(Error::new(ErrorKind::Build, "the process that built the tree was killed")),
+            }
+        }
+    }
+}
+
+fn build_and_send(plan: &Plan, to: &OwnedFd) -> Result<(), Error> {
+    let failed = |error: sys::Error| Error::new(ErrorKind::Build, "cannot hand the tree over").caused_by(error);
+    sys::process::die_with_parent().map_err(failed)?;
+    let mut kernel = Kernel::new(plan);
+    run_steps(plan, &mut kernel)?;
+    let tree = kernel.clone_whole().map_err(failed)?;
+    sys::fd::send(to.as_fd(), tree.as_fd()).map_err(failed)
+}
+
+/// The directories on the way to `at` that are not there, outermost first. Those that are there must be root's.
+fn missing_directories(at: &AbsPath) -> Result<Vec<AbsPath>, Error> {
+    let mut missing = Vec::new();
+    let mut next = Some(at.clone());
+    while let Some(path) = next {
+        match walk(&path, Trust::ROOT) {
+            Ok(_) => break,
+            Err(error) if error.is_missing() => {
+                next = path.parent();
+                missing.push(path);
+            }
+            Err(error) => return Err(untrusted(at, error)),
+        }
+    }
+    missing.reverse();
+    Ok(missing)
+}
+
+/// Makes the missing directories and attaches the tree. Returns the kernel's number of the mount.
+fn attach(tree: &Detached, at: &AbsPath, missing: &[AbsPath]) -> Result<u64, Error> {
+    let failed = |error: sys::Error| Error::new(ErrorKind::Build, format!("cannot put the tree at {at}")).caused_by(error);
+    let umask = sys::process::set_umask(0o022);
+    for path in missing {
+        let parent = walk(&path.parent().unwrap_or_else(AbsPath::root), Trust::ROOT).map_err(|error| untrusted(at, error))?;
+        sys::path::make_directory(parent.as_fd(), path.file_name().unwrap_or("."), 0o755).map_err(failed)?;
+    }
+    sys::process::set_umask(umask);
+    let place = walk(at, Trust::ROOT).map_err(|error| untrusted(at, error))?;
+    if sys::path::status(place.as_fd()).map_err(failed)?.kind != Kind::Directory {
+        return Err(Error::new(ErrorKind::Build, format!("{at} is not a directory")).help("remove it, or set another `root`"));
+    }
+    if at.is_root() || sys::path::mount_of(place.as_fd()).map_err(failed)?.0 {
+        return Err(Error::new(ErrorKind::Build, format!("something is mounted at {at} already"))
+            .help(format!("`umount {at}`, or set another `root`")));
+    }
+    sys::mount::attach(tree.as_fd(), place.as_fd()).map_err(failed)?;
+    // The descriptor stands on the directory below; the tree is what a new look finds.
+    let now = walk(at, Trust { last: false, ..Trust::ROOT }).map_err(|error| untrusted(at, error))?;
+    sys::path::mount_of(now.as_fd()).map(|(_, mount)| mount).map_err(failed)
+}
+
+/// Removes, innermost first, directories that were made for a tree. One that is used by now stays.
+fn remove_directories(made: &[String]) {
+    for path in made.iter().rev().filter_map(|path| AbsPath::new(path).ok()) {
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+            && let Ok(parent) = walk(&parent, Trust::ROOT)
+        {
+            let _ = sys::path::remove_directory(parent.as_fd(), name);
+        }
+    }
+}
+
+fn state_failed(error: sys::Error) -> Error {
+    Error::new(ErrorKind::Host, "cannot keep a record in /run/session-sandbox")
+        .caused_by(error)
+        .help("the folder must belong to root, with mode 0700, on a file system with room")
+}
+
+fn untrusted(at: &AbsPath, error: WalkError) -> Error {
+    Error::new(ErrorKind::Build, format!("cannot put a tree at {at}"))
+        .caused_by(error)
+        .help("every directory on the way must belong to root and be writable by nobody else")
+}

@@ -1,0 +1,63 @@
+//! Entering a session, from a plan to the exit status of the user's program.
+
+use crate::error::{Error, ErrorKind};
+use crate::plan::Plan;
+use crate::sys;
+use crate::sys::fd::Standard;
+
+use super::program::{Inherited, become_program};
+use super::{Runner, run_steps, supervise};
+
+/// Descriptors that this program needs at the same time, besides one for each source of the map.
+const OWN_DESCRIPTORS: u64 = 16;
+
+/// Puts this process in order before it reads anything: usable standard descriptors, children that can be waited
+/// for, and nothing in memory that another process of the user could read. Called first by a program, not by a
+/// library's user.
+pub fn prepare_process() -> Result<(), Error> {
+    let failed = |error: sys::Error| Error::new(ErrorKind::Host, "cannot prepare this process").caused_by(error);
+    for (number, standard) in sys::fd::standard().map_err(failed)?.into_iter().enumerate() {
+        if standard == Standard::Place {
+            let message = format!("descriptor {number} is a directory or a namespace, through which any root can be left");
+            return Err(Error::new(ErrorKind::Request, message).help(format!("redirect it: {number}</dev/null")));
+        }
+    }
+    sys::process::hide_memory(true).map_err(failed)?;
+    sys::signal::prepare().map_err(failed)
+}
+
+/// Enters the session that `plan` describes and runs its program.
+///
+/// With a namespace of its own for process ids this process stays outside, waits, and returns the program's exit
+/// status (128 and the number for a signal). Without one this process becomes the program, and returns only if that
+/// fails.
+///
+/// The process must be single-threaded; it must not be used for anything else after a failure.
+pub fn enter(plan: &Plan, runner: &mut dyn Runner) -> Result<u8, Error> {
+    let inherited = make_room_for_descriptors(plan)?;
+    if plan.namespace.pid || plan.namespace.user.is_some() {
+        return supervise::run(plan, runner, inherited);
+    }
+    run_steps(plan, runner)?;
+    match become_program(&plan.exec, inherited)? {}
+}
+
+/// Raises the limit of open descriptors to what the plan needs; the program gets the old one back.
+pub(super) fn make_room_for_descriptors(plan: &Plan) -> Result<Inherited, Error> {
+    let (current, maximum) = sys::fd::limit();
+    let mounts = u64::try_from(plan.mounts().count()).unwrap_or(u64::MAX);
+    let needed = mounts.saturating_mul(2).saturating_add(OWN_DESCRIPTORS);
+    if current < needed {
+        let too_low = || {
+            let message = format!(
+                "this plan needs {needed} open descriptors, and the limit of this process is {current} (at most {maximum})"
+            );
+            Error::new(ErrorKind::Host, message).help("raise it with `ulimit -n`, or LimitNOFILE= of the service")
+        };
+        if maximum < needed {
+            return Err(too_low());
+        }
+        sys::fd::set_limit(needed).map_err(|error| too_low().caused_by(error))?;
+    }
+    Ok(Inherited { open_files: current })
+}

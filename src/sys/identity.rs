@@ -1,0 +1,129 @@
+//! Becoming a user, for good or for the length of one call, and proving it.
+
+use std::io::Read;
+use std::os::fd::OwnedFd;
+
+use procfs_core::FromRead;
+use rustix::io::Errno;
+use rustix::thread::{Gid, Uid};
+
+use super::{Error, Result};
+
+/// Replaces the supplementary groups.
+pub fn set_groups(groups: &[u32]) -> Result<()> {
+    let ids: Vec<Gid> = groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
+    rustix::thread::set_thread_groups(&ids)
+        .map_err(|errno| Error::new(format!("setgroups({} groups)", groups.len()), errno))
+}
+
+/// The supplementary groups of this process.
+pub fn groups() -> Result<Vec<u32>> {
+    let groups = nix::unistd::getgroups().map_err(|errno| Error::new("getgroups()", errno))?;
+    Ok(groups.into_iter().map(nix::unistd::Gid::as_raw).collect())
+}
+
+/// Sets the real, effective and saved group id.
+pub fn set_gid(gid: u32) -> Result<()> {
+    let id = Gid::from_raw(gid);
+    rustix::thread::set_thread_res_gid(id, id, id).map_err(|errno| Error::new(format!("setresgid({gid})"), errno))
+}
+
+/// Sets the real, effective and saved user id. From root to anybody else this ends all capabilities in use.
+pub fn set_uid(uid: u32) -> Result<()> {
+    let id = Uid::from_raw(uid);
+    rustix::thread::set_thread_res_uid(id, id, id).map_err(|errno| Error::new(format!("setresuid({uid})"), errno))
+}
+
+/// Runs `lookup` with the file access rights of a user: the kernel checks that user's permissions, and a network
+/// file system that does not trust root sees the user. Capabilities that are not about files stay.
+///
+/// The process must be single-threaded and root.
+pub fn with_file_rights_of<T>(uid: u32, gid: u32, groups: &[u32], lookup: impl FnOnce() -> Result<T>) -> Result<T> {
+    let own_groups = self::groups()?;
+    let own_uid = rustix::process::geteuid().as_raw();
+    let own_gid = rustix::process::getegid().as_raw();
+    set_groups(groups)?;
+    let result = set_filesystem_ids(uid, gid).and_then(|()| lookup());
+    // Back to the own rights before anything else; a failure here outranks whatever the lookup said.
+    set_filesystem_ids(own_uid, own_gid)?;
+    set_groups(&own_groups)?;
+    result
+}
+
+fn set_filesystem_ids(uid: u32, gid: u32) -> Result<()> {
+    // The group first: whoever is no longer root cannot change it. On the way back the user first, for that reason.
+    let order: [(libc::c_long, u32); 2] = if uid == 0 {
+        [(libc::SYS_setfsuid, uid), (libc::SYS_setfsgid, gid)]
+    } else {
+        [(libc::SYS_setfsgid, gid), (libc::SYS_setfsuid, uid)]
+    };
+    for (call, id) in order {
+        // SAFETY: both calls take one number and touch no memory. They affect this thread alone.
+        unsafe { libc::syscall(call, id) };
+        // They report no error: they return the id that held before, so asking with an invalid id reads it back.
+        // SAFETY: as above; -1 is no id and changes nothing.
+        let now = unsafe { libc::syscall(call, -1) };
+        if now != libc::c_long::from(id) {
+            return Err(Error::new(format!("setfsuid/setfsgid({id})"), Errno::PERM));
+        }
+    }
+    Ok(())
+}
+
+/// What `/proc/self/status` says of the process that opened it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// Real, effective, saved and file system user id.
+    pub uids: [u32; 4],
+    /// Real, effective, saved and file system group id.
+    pub gids: [u32; 4],
+    /// Supplementary groups, sorted.
+    pub groups: Vec<u32>,
+    /// Inheritable, permitted, effective, ambient capabilities.
+    pub capabilities: [u64; 4],
+    /// The bounding set.
+    pub bounding: u64,
+    /// Is no_new_privs set?
+    pub no_new_privs: bool,
+}
+
+/// `/proc/self/status`, opened while the host's `/proc` can still be seen, to be read when the identity has changed.
+/// A descriptor tells of the process that opened it: open it after the last fork.
+#[derive(Debug)]
+pub struct StatusFile(OwnedFd);
+
+impl StatusFile {
+    /// Opens it. Only ever a file of procfs, whatever is mounted at `/proc`.
+    pub fn open() -> Result<Self> {
+        const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+        let file = rustix::fs::open(c"/proc/self/status", flags, rustix::fs::Mode::empty())
+            .map_err(|errno| Error::new("open(\"/proc/self/status\")", errno))?;
+        let fs = rustix::fs::fstatfs(&file).map_err(|errno| Error::new("fstatfs(\"/proc/self/status\")", errno))?;
+        if u64::try_from(fs.f_type) != Ok(PROC_SUPER_MAGIC) {
+            return Err(Error::new("open(\"/proc/self/status\"): not a file of procfs", Errno::INVAL));
+        }
+        Ok(Self(file))
+    }
+
+    /// Reads it as it is now.
+    pub fn read(self) -> Result<Credentials> {
+        let mut text = String::new();
+        std::fs::File::from(self.0)
+            .read_to_string(&mut text)
+            .map_err(|error| Error::new("read(\"/proc/self/status\")", error))?;
+        let status = procfs_core::process::Status::from_read(text.as_bytes())
+            .map_err(|error| Error::new(format!("read(\"/proc/self/status\"): {error}"), Errno::INVAL))?;
+        let mut groups = status.groups;
+        groups.sort_unstable();
+        groups.dedup();
+        Ok(Credentials {
+            uids: [status.ruid, status.euid, status.suid, status.fuid],
+            gids: [status.rgid, status.egid, status.sgid, status.fgid],
+            groups,
+            capabilities: [status.capinh, status.capprm, status.capeff, status.capamb.unwrap_or(0)],
+            bounding: status.capbnd.unwrap_or(u64::MAX),
+            no_new_privs: status.nonewprivs == Some(1),
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! What this kernel offers, found by asking for it.
+
+/// Does the kernel know `open_tree`, `fsopen` and their family (5.2)?
+pub fn has_mount_descriptors() -> bool {
+    super::mount::has_mount_descriptors()
+}
+
+/// Does the kernel know `openat2` (5.6)?
+pub fn has_openat2() -> bool {
+    super::path::has_openat2()
+}
+
+/// Does the kernel know `close_range` (5.9)?
+pub fn has_close_range() -> bool {
+    super::fd::has_close_range()
+}
+
+/// Does the kernel know `mount_setattr` (5.12)?
+pub fn has_mount_setattr() -> bool {
+    super::mount::has_mount_setattr()
+}
+
+/// Can Landlock scope signals and abstract sockets (ABI 6, 6.12)?
+pub fn has_landlock_scope() -> bool {
+    super::landlock::has_scope()
+}
+
+/// The release, as `uname -r` prints it.
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// Does `mount_setattr` know `nosymfollow` (5.14)?
+pub fn has_nosymfollow() -> bool {
+    super::mount::has_nosymfollow()
+}
+
+/// A number that is new at every boot.
+pub fn boot_id() -> super::Result<String> {
+    const FILE: &str = "/proc/sys/kernel/random/boot_id";
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(FILE)
+        .and_then(|mut file| file.read_to_string(&mut text))
+        .map_err(|error| super::Error::new(format!("read({FILE:?})"), error))?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,75 @@
+//! Thin, typed system calls. The only folder in which `unsafe` may stand.
+//!
+//! Rules of this folder:
+//! - one function is one call, or one call and the retry that the call's manual demands;
+//! - descriptors go in borrowed and come out owned and close-on-exec; no raw numbers;
+//! - an [`Error`] names the call with its arguments and carries the errno: nobody has to guess what failed;
+//! - nothing here knows of plans, maps or policies, and nothing here decides.
+#![allow(unsafe_code)]
+
+pub mod capability;
+pub mod fd;
+pub mod identity;
+pub mod kernel;
+pub mod landlock;
+pub mod mount;
+pub mod namespace;
+pub mod path;
+pub mod process;
+pub mod signal;
+pub mod user;
+
+use std::fmt;
+use std::io;
+
+/// A failed system call: the call as it was made, and why the kernel refused it.
+#[derive(Debug)]
+pub struct Error {
+    call: String,
+    cause: io::Error,
+}
+
+/// The result of a system call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn new(call: impl Into<String>, errno: impl Into<io::Error>) -> Self {
+        Self { call: call.into(), cause: errno.into() }
+    }
+
+    /// The kernel's own explanation, where it gave one, goes behind the call.
+    pub(crate) fn with_kernel_log(mut self, log: &str) -> Self {
+        if !log.is_empty() {
+            self.call.push_str(" (the kernel says: ");
+            self.call.push_str(log);
+            self.call.push(')');
+        }
+        self
+    }
+
+    /// The errno.
+    pub fn errno(&self) -> i32 {
+        self.cause.raw_os_error().unwrap_or(0)
+    }
+
+    /// The errno's own text, without its number.
+    pub fn reason(&self) -> String {
+        let text = self.cause.to_string();
+        match text.find(" (os error") {
+            Some(cut) => text[..cut].to_owned(),
+            None => text,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.call)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}

@@ -1,0 +1,201 @@
+//! The descriptor-based mount calls.
+//!
+//! | what | calls | since |
+//! |---|---|---|
+//! | a copy of a part of the host's tree | `open_tree(OPEN_TREE_CLONE)` | 5.2 |
+//! | a new file system | `fsopen`, `fsconfig`, `fsmount` | 5.2 |
+//! | its attributes, recursively | `mount_setattr` | 5.12 |
+//! | attaching it | `move_mount` | 5.2 |
+//! | the new root | `pivot_root` or `chroot` | |
+//!
+//! A [`Detached`] mount is visible to nobody: it is attached only once its attributes hold, so there is no moment at
+//! which a bind of a user's tree stands there without `nosuid`.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
+
+use super::{Error, Result};
+
+pub use rustix::mount::MountAttrFlags as Attributes;
+
+/// A mount, or a tree of mounts, that is attached nowhere (yet). The descriptor stays usable as the mount's root
+/// directory after [`attach`].
+#[derive(Debug)]
+pub struct Detached(OwnedFd);
+
+impl AsFd for Detached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Detached {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+impl From<Detached> for OwnedFd {
+    fn from(detached: Detached) -> Self {
+        detached.0
+    }
+}
+
+/// Whether a mount takes part in its source's mount events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// `MS_PRIVATE`.
+    Private,
+    /// `MS_SLAVE`: receives, never sends.
+    Slave,
+}
+
+/// Copies the mount that holds `source`, from `source` down; with everything mounted below it when `recursive`.
+pub fn clone_tree(source: BorrowedFd<'_>, recursive: bool) -> Result<Detached> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    rustix::mount::open_tree(source, c"", flags)
+        .map(Detached)
+        .map_err(|errno| Error::new(format!("open_tree(fd, \"\", {flags:?})"), errno))
+}
+
+/// Makes a new file system of `kind` with the given parameters, with `attributes` on its mount.
+pub fn new_filesystem(kind: &str, parameters: &[(&str, String)], attributes: Attributes) -> Result<Detached> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
+        .map_err(|errno| Error::new(format!("fsopen({kind:?})"), errno))?;
+    let explain = |call: String, errno: Errno| Error::new(call, errno).with_kernel_log(&context_log(context.as_fd()));
+    for (key, value) in parameters {
+        let set = if value.is_empty() {
+            rustix::mount::fsconfig_set_flag(context.as_fd(), *key)
+        } else {
+            rustix::mount::fsconfig_set_string(context.as_fd(), *key, value.as_str())
+        };
+        set.map_err(|errno| explain(format!("fsconfig({kind}, {key:?}, {value:?})"), errno))?;
+    }
+    rustix::mount::fsconfig_create(context.as_fd())
+        .map_err(|errno| explain(format!("fsconfig({kind}, CMD_CREATE)"), errno))?;
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .map(Detached)
+        .map_err(|errno| explain(format!("fsmount({kind}, {attributes:?})"), errno))
+}
+
+/// What the kernel wrote about a failed file system context; one message per read.
+fn context_log(context: BorrowedFd<'_>) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut buffer = [0_u8; 512];
+    while let Ok(length @ 1..) = rustix::io::read(context, &mut buffer) {
+        let message = String::from_utf8_lossy(&buffer[..length]);
+        // "e tmpfs: Bad value for 'size'": the letter is the severity.
+        lines.push(message.trim_end().get(2..).unwrap_or_default().to_owned());
+    }
+    lines.join("; ")
+}
+
+/// Adds `attributes`, and sets the propagation, on a mount that this program holds, attached or not; on everything
+/// below it when `recursive`. Takes no attribute away.
+pub fn set_attributes(
+    mount: BorrowedFd<'_>,
+    attributes: Attributes,
+    propagation: Option<Propagation>,
+    recursive: bool,
+) -> Result<()> {
+    // Access times are one field of several values: it must be cleared before it is set.
+    let clear = attributes & MountAttrFlags::MOUNT_ATTR_NOATIME;
+    let clear = if clear.is_empty() { clear } else { MountAttrFlags::MOUNT_ATTR__ATIME };
+    let request = libc::mount_attr {
+        attr_set: u64::from(attributes.bits()),
+        attr_clr: u64::from(clear.bits()),
+        propagation: match propagation {
+            None => 0,
+            Some(Propagation::Private) => libc::MS_PRIVATE,
+            Some(Propagation::Slave) => libc::MS_SLAVE,
+        },
+        userns_fd: 0,
+    };
+    mount_setattr(mount, &request, recursive).map_err(|errno| {
+        Error::new(format!("mount_setattr(fd, recursive={recursive}, {attributes:?}, {propagation:?})"), errno)
+    })
+}
+
+fn mount_setattr(
+    mount: BorrowedFd<'_>,
+    request: &libc::mount_attr,
+    recursive: bool,
+) -> std::result::Result<(), Errno> {
+    use std::os::fd::AsRawFd;
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a static NUL-terminated string, `request` is a live, initialised structure of the size
+    // that is passed, and the call keeps neither.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            std::ptr::from_ref(request),
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Attaches `mount` on the directory or file behind `mountpoint`.
+pub fn attach(mount: BorrowedFd<'_>, mountpoint: BorrowedFd<'_>) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(mount, c"", mountpoint, c"", flags)
+        .map_err(|errno| Error::new("move_mount(mount, mountpoint)", errno))
+}
+
+/// From here on nothing that happens in this mount namespace reaches another one.
+pub fn stop_sending_mount_events() -> Result<()> {
+    rustix::mount::mount_change(c"/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .map_err(|errno| Error::new("mount(\"/\", MS_SLAVE|MS_REC)", errno))
+}
+
+/// Makes the current directory, which must be a mount's root, the root of this mount namespace, and lets go of the
+/// old one. The old root is stacked on the new one for a moment (`pivot_root(2)`, "pivot_root(\".\", \".\")"), so
+/// no directory for it is needed.
+pub fn pivot_to_current_directory() -> Result<()> {
+    rustix::process::pivot_root(c".", c".").map_err(|errno| Error::new("pivot_root(\".\", \".\")", errno))?;
+    rustix::mount::unmount(c".", UnmountFlags::DETACH).map_err(|errno| Error::new("umount2(\".\", MNT_DETACH)", errno))
+}
+
+/// Unmounts what is mounted at the directory behind `mountpoint`, with all that is mounted below it.
+pub fn detach(mountpoint: BorrowedFd<'_>) -> Result<()> {
+    use std::os::fd::AsRawFd;
+    // The magic link leads to the very mount that the descriptor stands on; no name is looked up again.
+    let link = format!("/proc/self/fd/{}", mountpoint.as_raw_fd());
+    rustix::mount::unmount(link.as_str(), UnmountFlags::DETACH)
+        .map_err(|errno| Error::new(format!("umount2({link:?}, MNT_DETACH)"), errno))
+}
+
+/// Does the kernel know `fsopen` and its family? Asked with an empty name, which it must refuse.
+pub(super) fn has_mount_descriptors() -> bool {
+    !matches!(rustix::mount::fsopen(c"", FsOpenFlags::empty()), Err(Errno::NOSYS))
+}
+
+/// Does the kernel know `mount_setattr`? Asked to change nothing.
+pub(super) fn has_mount_setattr() -> bool {
+    let nothing = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    !matches!(mount_setattr(rustix::fs::CWD, &nothing, false), Err(Errno::NOSYS))
+}
+
+/// Does the kernel know this attribute? Asked about standard input by a flag that makes it fail on a descriptor:
+/// unknown attributes are refused (EINVAL) before the descriptor is looked at (EBADF).
+pub(super) fn has_nosymfollow() -> bool {
+    let request =
+        libc::mount_attr { attr_set: libc::MOUNT_ATTR_NOSYMFOLLOW, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: -2 is no descriptor and no special value; it is passed to be refused.
+    let nowhere = unsafe { BorrowedFd::borrow_raw(-2) };
+    !matches!(mount_setattr(nowhere, &request, false), Err(Errno::INVAL | Errno::NOSYS))
+}

@@ -1,0 +1,297 @@
+//! Opening and making paths without ever walking out of where one stands.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+
+use super::{Error, Result};
+
+/// How often an `openat2` that lost against a concurrent rename is tried again before it is given up.
+const RETRIES: usize = 128;
+
+/// What a descriptor stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link (opened itself, not followed).
+    Symlink,
+    /// A socket.
+    Socket,
+    /// A character or block device.
+    Device,
+    /// A named pipe.
+    Fifo,
+    /// Something else, an anonymous inode for instance.
+    Other,
+}
+
+/// What `fstat` tells that anyone here needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// The kind of file.
+    pub kind: Kind,
+    /// The owner.
+    pub uid: u32,
+    /// Permission bits, without the kind.
+    pub mode: u32,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// How far a lookup may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// A symbolic link anywhere is an error; the last component itself may be one and is then opened as a link.
+    Refuse,
+    /// Symbolic links are followed, links out of `/proc` are not.
+    Follow,
+}
+
+/// Opens `relative` below `directory` as a place (`O_PATH`), never leaving `directory`, never through links of
+/// `/proc/PID/fd`, and with no effect on what is opened: devices, pipes and network file systems are not touched.
+pub fn open(directory: BorrowedFd<'_>, relative: &str, links: Links) -> Result<OwnedFd> {
+    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+    let mut resolve = ResolveFlags::NO_MAGICLINKS;
+    match links {
+        Links::Refuse => {
+            flags |= OFlags::NOFOLLOW;
+            resolve |= ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+        }
+        Links::Follow => resolve |= ResolveFlags::IN_ROOT,
+    }
+    openat2(directory, relative, flags, resolve)
+}
+
+/// Opens the regular file `name` in `directory` for reading; a symbolic link is refused, a pipe does not block.
+pub fn open_file(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    openat2(directory, name, flags, ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH)
+}
+
+/// Opens the directory `name` in `directory` for listing.
+pub fn open_directory(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat2(directory, name, flags, ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH)
+}
+
+fn openat2(directory: BorrowedFd<'_>, relative: &str, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd> {
+    let mut attempt = 0;
+    loop {
+        match rustix::fs::openat2(directory, relative, flags, Mode::empty(), resolve) {
+            // The kernel cannot tell whether a concurrent rename took the walk out of `directory`.
+            Err(Errno::AGAIN | Errno::INTR) if attempt < RETRIES => attempt += 1,
+            Err(errno) => return Err(Error::new(format!("openat2({relative:?}, {flags:?}, {resolve:?})"), errno)),
+            Ok(fd) => return Ok(fd),
+        }
+    }
+}
+
+/// `/` as this process sees it.
+pub fn open_root() -> Result<OwnedFd> {
+    rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::new("open(\"/\", O_PATH)", errno))
+}
+
+/// What `fd` stands on. Does not ask a network or FUSE server, which may never answer.
+pub fn status(fd: BorrowedFd<'_>) -> Result<Status> {
+    let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::SIZE;
+    let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
+        .map_err(|errno| Error::new("statx(fd)", errno))?;
+    let mode = u32::from(stat.stx_mode);
+    Ok(Status { kind: Kind::of(mode), uid: stat.stx_uid, mode: mode & 0o7777, size: stat.stx_size })
+}
+
+/// Is `fd` the root of a mount, and which mount is it? The number is unique until the next boot where the kernel
+/// has such numbers (6.8), and may be used again before that.
+pub fn mount_of(fd: BorrowedFd<'_>) -> Result<(bool, u64)> {
+    // STATX_MNT_ID_UNIQUE. Older kernels ignore it and answer with what STATX_MNT_ID gives.
+    let wanted = StatxFlags::from_bits_retain(0x4000) | StatxFlags::MNT_ID;
+    let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
+        .map_err(|errno| Error::new("statx(fd, MNT_ID)", errno))?;
+    Ok((stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT), stat.stx_mnt_id))
+}
+
+/// Device and inode number: the same for two descriptors of one file.
+pub fn same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
+    let identity = |fd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    let compare = || -> std::result::Result<bool, Errno> { Ok(identity(one)? == identity(other)?) };
+    compare().map_err(|errno| Error::new("fstat(fd)", errno))
+}
+
+impl Kind {
+    pub(super) fn of(mode: u32) -> Self {
+        match FileType::from_raw_mode(mode) {
+            FileType::Directory => Self::Directory,
+            FileType::RegularFile => Self::File,
+            FileType::Symlink => Self::Symlink,
+            FileType::Socket => Self::Socket,
+            FileType::CharacterDevice | FileType::BlockDevice => Self::Device,
+            FileType::Fifo => Self::Fifo,
+            FileType::Unknown => Self::Other,
+        }
+    }
+}
+
+/// The text of the symbolic link that `link` stands on.
+pub fn link_text(link: BorrowedFd<'_>) -> Result<String> {
+    let text = rustix::fs::readlinkat(link, c"", Vec::new()).map_err(|errno| Error::new("readlinkat(fd)", errno))?;
+    text.into_string().map_err(|_| Error::new("readlinkat(fd): not UTF-8", Errno::ILSEQ))
+}
+
+/// Makes the directory `name` in `directory`. The umask must be 0 for the permission bits to be exactly these.
+pub fn make_directory(directory: BorrowedFd<'_>, name: &str, mode: u32) -> Result<()> {
+    rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(mode))
+        .map_err(|errno| Error::new(format!("mkdirat({name:?}, 0{mode:o})"), errno))?;
+    if mode & 0o6000 == 0 {
+        return Ok(());
+    }
+    // mkdir(2) leaves the set-id bits out.
+    rustix::fs::chmodat(directory, name, Mode::from_raw_mode(mode), AtFlags::empty())
+        .map_err(|errno| Error::new(format!("fchmodat({name:?}, 0{mode:o})"), errno))
+}
+
+/// Removes the empty directory `name` from `directory`.
+pub fn remove_directory(directory: BorrowedFd<'_>, name: &str) -> Result<()> {
+    rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)
+        .map_err(|errno| Error::new(format!("unlinkat({name:?}, AT_REMOVEDIR)"), errno))
+}
+
+/// Gives `name` in `directory`, which this program has just made, to a user.
+pub fn set_owner(directory: BorrowedFd<'_>, name: &str, uid: u32, gid: u32) -> Result<()> {
+    let (owner, group) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+    rustix::fs::chownat(directory, name, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| Error::new(format!("fchownat({name:?}, {uid}, {gid})"), errno))
+}
+
+/// Makes the symbolic link `name` in `directory`.
+pub fn make_symlink(directory: BorrowedFd<'_>, name: &str, to: &str) -> Result<()> {
+    rustix::fs::symlinkat(to, directory, name)
+        .map_err(|errno| Error::new(format!("symlinkat({to:?}, {name:?})"), errno))
+}
+
+/// Makes the file `name` in `directory`, which must not be there yet. The umask must be 0.
+pub fn make_file(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8]) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode))
+        .map_err(|errno| Error::new(format!("openat({name:?}, O_CREAT|O_EXCL, 0{mode:o})"), errno))?;
+    write_all(file.as_fd(), content)
+}
+
+/// Writes all of `content`.
+pub fn write_all(file: BorrowedFd<'_>, mut content: &[u8]) -> Result<()> {
+    while !content.is_empty() {
+        match rustix::io::write(file, content) {
+            Ok(written) => content = &content[written..],
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::new(format!("write({} bytes)", content.len()), errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Makes `directory` the current directory.
+pub fn enter_directory(directory: BorrowedFd<'_>) -> Result<()> {
+    rustix::process::fchdir(directory).map_err(|errno| Error::new("fchdir(fd)", errno))
+}
+
+/// Makes `path` the current directory.
+pub fn change_directory(path: &str) -> Result<()> {
+    rustix::process::chdir(path).map_err(|errno| Error::new(format!("chdir({path:?})"), errno))
+}
+
+/// Does the kernel know `openat2`?
+pub(super) fn has_openat2() -> bool {
+    let call = rustix::fs::openat2(rustix::fs::CWD, c"", OFlags::PATH, Mode::empty(), ResolveFlags::empty());
+    !matches!(call, Err(Errno::NOSYS))
+}
+
+/// Opens for reading what `place` stands on, without looking its name up again.
+pub fn reopen_for_reading(place: BorrowedFd<'_>) -> Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let link = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(link.as_str(), flags, Mode::empty())
+        .map_err(|errno| Error::new(format!("open({link:?}, O_RDONLY)"), errno))
+}
+
+/// The names in a directory, in no order. Names that are not UTF-8 are left out.
+pub fn list(place: BorrowedFd<'_>) -> Result<Vec<String>> {
+    let directory = reopen_for_reading(place)?;
+    let failed = |errno| Error::new("getdents64(fd)", errno);
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(&directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_owned();
+        names.extend(name.into_string().ok().filter(|name| name != "." && name != ".."));
+    }
+    Ok(names)
+}
+
+/// The directory `name` in `directory`, which nobody but its owner can look into; made if it is missing, refused if
+/// it is anybody else's or open to others.
+pub fn private_directory(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    match rustix::fs::mkdirat(directory, name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(Error::new(format!("mkdirat({name:?}, 0700)"), errno)),
+    }
+    let opened = open_directory(directory, name)?;
+    let status = status(opened.as_fd())?;
+    if status.uid != rustix::process::geteuid().as_raw() || status.mode & 0o077 != 0 {
+        let what = format!("{name:?} belongs to uid {} with mode 0{:o}", status.uid, status.mode);
+        return Err(Error::new(what, Errno::PERM));
+    }
+    Ok(opened)
+}
+
+/// Opens the file `name` in `directory`, made if it is missing, and waits until nobody else has it locked.
+pub fn lock_file(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|errno| Error::new(format!("openat({name:?}, O_CREAT)"), errno))?;
+    loop {
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::new(format!("flock({name:?})"), errno)),
+        }
+    }
+}
+
+/// The content of `name` in `directory`; `None` when it is not there.
+pub fn read_if_there(directory: BorrowedFd<'_>, name: &str) -> Result<Option<Vec<u8>>> {
+    use std::io::Read;
+    let file = match open_file(directory, name) {
+        Ok(file) => file,
+        Err(error) if error.errno() == Errno::NOENT.raw_os_error() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut content = Vec::new();
+    std::fs::File::from(file)
+        .read_to_end(&mut content)
+        .map_err(|error| Error::new(format!("read({name:?})"), error))?;
+    Ok(Some(content))
+}
+
+/// Puts a file with this content at `name` in `directory`, in place of what is there: a reader sees the old one or
+/// the new one, also after a crash.
+pub fn replace_file(directory: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<()> {
+    let new = format!("{name}.new");
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, new.as_str(), flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|errno| Error::new(format!("openat({new:?}, O_CREAT|O_TRUNC)"), errno))?;
+    write_all(file.as_fd(), content)?;
+    rustix::fs::fsync(&file).map_err(|errno| Error::new(format!("fsync({new:?})"), errno))?;
+    rustix::fs::renameat(directory, new.as_str(), directory, name)
+        .map_err(|errno| Error::new(format!("renameat({new:?}, {name:?})"), errno))
+}
+
+/// Removes the file `name` from `directory`, if it is there.
+pub fn remove_if_there(directory: BorrowedFd<'_>, name: &str) -> Result<()> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(Error::new(format!("unlinkat({name:?})"), errno)),
+    }
+}

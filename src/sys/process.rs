@@ -1,0 +1,103 @@
+//! Processes: making them, ending them, becoming another program.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Pid, Signal};
+
+use super::{Error, Result};
+
+/// Which side of a fork this is.
+#[derive(Debug)]
+pub enum Fork {
+    /// The new process.
+    Child,
+    /// The old one, with the child's id.
+    Parent(Pid),
+}
+
+/// Makes a child, which is process 1 of a new PID namespace, or lives in a new user namespace, when `into` says so.
+///
+/// The process must have one thread only (checked): another thread's locks would stay locked in the child for ever.
+pub fn fork(into: NewNamespaces) -> Result<Fork> {
+    // "task" has one sub-directory for each thread, and each counts as a link.
+    let links = rustix::fs::stat(c"/proc/self/task").map(|stat| stat.st_nlink);
+    if !matches!(links, Ok(3) | Err(_)) {
+        return Err(Error::new("clone() in a process with several threads", Errno::DEADLK));
+    }
+    let mut flags = libc::SIGCHLD;
+    for (wanted, flag) in [(into.pid, libc::CLONE_NEWPID), (into.user, libc::CLONE_NEWUSER)] {
+        if wanted {
+            flags |= flag;
+        }
+    }
+    // SAFETY: without CLONE_VM and a stack this is fork(2). There is no other thread, so the child's copy of the
+    // memory is consistent and no lock is held. The C library keeps no copy of the process id that would be stale.
+    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    match i32::try_from(result) {
+        Ok(0) => Ok(Fork::Child),
+        Ok(pid) if pid > 0 => Pid::from_raw(pid).map(Fork::Parent).ok_or_else(|| Error::new("clone()", Errno::INVAL)),
+        _ => Err(Error::new(format!("clone({into:?})"), std::io::Error::last_os_error())),
+    }
+}
+
+/// The namespaces that a child is born into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewNamespaces {
+    /// Process ids.
+    pub pid: bool,
+    /// Users and capabilities.
+    pub user: bool,
+}
+
+/// Ends this process at once: no destructors, no buffers. For children that share their parent's state.
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: ends the process; nothing runs afterwards that could observe anything.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
+/// A handle of a process that no reuse of its number can redirect.
+pub fn open_pid(pid: Pid) -> Result<OwnedFd> {
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+        .map_err(|errno| Error::new(format!("pidfd_open({pid:?})"), errno))
+}
+
+/// The kernel kills this process when its parent ends. Forgotten whenever the credentials change.
+pub fn die_with_parent() -> Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|errno| Error::new("prctl(PR_SET_PDEATHSIG)", errno))
+}
+
+/// While hidden, no other process of the same user may look into this one, and a crash of it leaves no core file
+/// with what it had read. Becoming another program ends it.
+pub fn hide_memory(hidden: bool) -> Result<()> {
+    let behavior = if hidden { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
+    rustix::process::set_dumpable_behavior(behavior)
+        .map_err(|errno| Error::new(format!("prctl(PR_SET_DUMPABLE, {})", u8::from(!hidden)), errno))
+}
+
+/// Sets the file creation mask.
+pub fn set_umask(mask: u32) -> u32 {
+    rustix::process::umask(Mode::from_raw_mode(mask)).bits()
+}
+
+/// Becomes another program. Returns only what prevented it.
+///
+/// `file` is used as it is: no search path, no shell.
+pub fn execute(file: &OsStr, arguments: &[OsString], environment: &[(OsString, OsString)]) -> Result<Infallible> {
+    let describe = || format!("execve({file:?})");
+    let nul = |_| Error::new(describe(), Errno::INVAL);
+    let file = CString::new(file.as_bytes()).map_err(nul)?;
+    let arguments: Vec<CString> =
+        arguments.iter().map(|argument| CString::new(argument.as_bytes())).collect::<std::result::Result<_, _>>().map_err(nul)?;
+    let environment: Vec<CString> = environment
+        .iter()
+        .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(nul)?;
+    nix::unistd::execve(&file, &arguments, &environment).map_err(|errno| Error::new(describe(), errno))
+}

@@ -1,0 +1,178 @@
+//! Signals: none are handled here, they are waited for; and a program starts with none ignored or blocked.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use super::{Error, Result};
+
+/// The highest signal number of Linux, real-time signals included.
+const LAST_SIGNAL: libc::c_int = 64;
+
+/// Gives every signal its default action: an ignored one would stay ignored in the next program.
+pub fn restore_defaults() {
+    for number in 1..=LAST_SIGNAL {
+        // SAFETY: the default action runs no code of this program. The call fails for the numbers that have no
+        // other action (KILL, STOP) or belong to the C library (32, 33), which is as good.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+}
+
+/// Makes sure that children can be waited for even if the caller ignored SIGCHLD, and that a low file size limit is
+/// an error of the write that meets it, not the end of the process.
+pub fn prepare() -> Result<()> {
+    let set = |signal, handler| {
+        let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+        // SAFETY: neither the default action nor ignoring runs code of this program.
+        unsafe { sigaction(signal, &action) }.map_err(|errno| Error::new(format!("sigaction({signal})"), errno))
+    };
+    set(Signal::SIGCHLD, SigHandler::SigDfl)?;
+    set(Signal::SIGXFSZ, SigHandler::SigIgn)?;
+    Ok(())
+}
+
+/// Lets every signal through.
+pub fn unblock_all() -> Result<()> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+        .map_err(|errno| Error::new("sigprocmask(SIG_SETMASK, none)", errno))
+}
+
+/// The signals that a process which waits for another one takes in through a descriptor: those that it hands on, and
+/// SIGCHLD. Not among them are the terminal's stop signals, which stop the waiting process as they stop the program
+/// it waits for, and the ones that report a fault of its own.
+fn waited_for() -> SigSet {
+    [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGTERM,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGWINCH,
+        Signal::SIGCONT,
+        Signal::SIGCHLD,
+    ]
+    .into_iter()
+    .collect()
+}
+
+/// Signals, one read at a time.
+#[derive(Debug)]
+pub struct Queue(SignalFd);
+
+/// What came out of a [`Queue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The signal's number.
+    pub number: i32,
+    /// Was it sent by the kernel (a key on the terminal, a hang-up) rather than by a process?
+    pub from_kernel: bool,
+}
+
+impl Received {
+    /// Does the program that is waited for not have this signal already? What the terminal sends goes to all of its
+    /// foreground processes by itself; a hang-up, which may go to the session's leader alone, is always handed on.
+    pub fn must_be_handed_on(self) -> bool {
+        self.number != libc::SIGCHLD && (!self.from_kernel || self.number == libc::SIGHUP)
+    }
+}
+
+impl Queue {
+    /// Blocks the signals that are waited for, and opens the descriptor they arrive on.
+    pub fn open() -> Result<Self> {
+        let signals = waited_for();
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&signals), None)
+            .map_err(|errno| Error::new("sigprocmask(SIG_SETMASK)", errno))?;
+        SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .map(Self)
+            .map_err(|errno| Error::new("signalfd()", errno))
+    }
+
+    /// The next signal that has arrived, if one has.
+    pub fn next(&self) -> Result<Option<Received>> {
+        let signal = self.0.read_signal().map_err(|errno| Error::new("read(signalfd)", errno))?;
+        Ok(signal.and_then(|signal| {
+            let number = i32::try_from(signal.ssi_signo).ok()?;
+            Some(Received { number, from_kernel: signal.ssi_code == libc::SI_KERNEL })
+        }))
+    }
+}
+
+impl AsFd for Queue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// How a child changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It ended, with this status as a shell counts it: its own, or 128 and the number of the signal.
+    Ended(u8),
+    /// It was stopped.
+    Stopped,
+}
+
+/// Takes in every child that has changed, and says what became of `main`; `None` while it runs.
+pub fn reap(main: rustix::process::Pid) -> Result<Option<Change>> {
+    let main = Pid::from_raw(main.as_raw_nonzero().get());
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
+    loop {
+        match waitid(Id::All, flags) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == main => {
+                return Ok(Some(Change::Ended(u8::try_from(code & 0xff).unwrap_or(u8::MAX))));
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == main => {
+                return Ok(Some(Change::Ended(u8::try_from(128 + signal as i32).unwrap_or(u8::MAX))));
+            }
+            Ok(WaitStatus::Stopped(pid, _)) if pid == main => return Ok(Some(Change::Stopped)),
+            Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => return Ok(None),
+            // Somebody's orphan, or a signal in between.
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(Error::new("waitid(P_ALL)", errno)),
+        }
+    }
+}
+
+/// Sends a signal by number to a child that has not been waited for yet, so that its id cannot have been reused.
+pub fn send(child: rustix::process::Pid, number: i32) -> Result<()> {
+    // SAFETY: takes two numbers, touches no memory; the id is positive by its type.
+    match unsafe { libc::kill(child.as_raw_nonzero().get(), number) } {
+        0 => Ok(()),
+        _ => Err(Error::new(format!("kill({child:?}, {number})"), std::io::Error::last_os_error())),
+    }
+}
+
+/// Stops this process, as the program it waits for was stopped.
+pub fn stop_self() -> Result<()> {
+    nix::sys::signal::raise(Signal::SIGSTOP).map_err(|errno| Error::new("raise(SIGSTOP)", errno))
+}
+
+/// Waits until one of the descriptors can be read; `true` at the place of each that can.
+pub fn wait_readable(descriptors: &[BorrowedFd<'_>]) -> Result<Vec<bool>> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut polled: Vec<PollFd<'_>> = descriptors.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    loop {
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) => return Ok(polled.iter().map(|fd| fd.any().unwrap_or(false)).collect()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(Error::new("poll()", errno)),
+        }
+    }
+}
+
+/// Waits until a child has ended.
+pub fn wait_for_end(child: rustix::process::Pid) -> Result<()> {
+    let child_id = Pid::from_raw(child.as_raw_nonzero().get());
+    loop {
+        match waitid(Id::Pid(child_id), WaitPidFlag::WEXITED) {
+            Ok(_) => return Ok(()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(Error::new(format!("waitid({child:?})"), errno)),
+        }
+    }
+}

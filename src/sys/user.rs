@@ -1,0 +1,76 @@
+//! Users and groups, through the host's name services. Only ever called before the root is switched.
+
+use std::ffi::CString;
+
+use nix::unistd::{Gid, Group, Uid, User};
+use rustix::io::Errno;
+
+use super::{Error, Result};
+
+/// A user database entry.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The name as the database has it.
+    pub name: String,
+    /// The user id.
+    pub uid: u32,
+    /// The primary group id.
+    pub gid: u32,
+    /// The home directory's bytes, as text where they are.
+    pub home: Option<String>,
+    /// The login shell; empty where the entry has none.
+    pub shell: Option<String>,
+}
+
+impl From<User> for Account {
+    fn from(user: User) -> Self {
+        Self {
+            name: user.name,
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+            home: user.dir.into_os_string().into_string().ok(),
+            shell: user.shell.into_os_string().into_string().ok(),
+        }
+    }
+}
+
+/// The account of that name.
+pub fn by_name(name: &str) -> Result<Option<Account>> {
+    User::from_name(name)
+        .map(|user| user.map(Account::from))
+        .map_err(|errno| Error::new(format!("getpwnam_r({name:?})"), errno))
+}
+
+/// The account of that id.
+pub fn by_uid(uid: u32) -> Result<Option<Account>> {
+    User::from_uid(Uid::from_raw(uid))
+        .map(|user| user.map(Account::from))
+        .map_err(|errno| Error::new(format!("getpwuid_r({uid})"), errno))
+}
+
+/// All groups of a user, the given primary one included.
+pub fn groups_of(name: &str, gid: u32) -> Result<Vec<u32>> {
+    let name_c = CString::new(name).map_err(|_| Error::new(format!("getgrouplist({name:?})"), Errno::INVAL))?;
+    nix::unistd::getgrouplist(&name_c, Gid::from_raw(gid))
+        .map(|groups| groups.into_iter().map(Gid::as_raw).collect())
+        .map_err(|errno| Error::new(format!("getgrouplist({name:?}, {gid})"), errno))
+}
+
+/// The id of the group of that name.
+pub fn group_id(name: &str) -> Result<Option<u32>> {
+    Group::from_name(name)
+        .map(|group| group.map(|group| group.gid.as_raw()))
+        .map_err(|errno| Error::new(format!("getgrnam_r({name:?})"), errno))
+}
+
+/// The name of the group of that id.
+pub fn group_name(gid: u32) -> Result<Option<String>> {
+    Group::from_gid(Gid::from_raw(gid))
+        .map(|group| group.map(|group| group.name))
+        .map_err(|errno| Error::new(format!("getgrgid_r({gid})"), errno))
+}
+
+/// The real and the effective id of this process.
+pub fn own_ids() -> (u32, u32) {
+    (rustix::process::getuid().as_raw(), rustix::process::geteuid().as_raw())
+}
