@@ -96,7 +96,14 @@ impl Error {
 
     /// The whole chain on one line, and the remedy on a second where there is one.
     pub fn chain(&self) -> impl fmt::Display {
-        let mut text = self.sentences().join(": ");
+        let mut text = String::new();
+        for sentence in self.sentences() {
+            if !text.is_empty() {
+                // What brings lines of its own (a list of the map's errors) starts on one.
+                text.push_str(if sentence.contains('\n') { ":\n" } else { ": " });
+            }
+            text.push_str(&sentence);
+        }
         if let Some(help) = &self.0.help {
             text.push_str("\n  help: ");
             text.push_str(help);
@@ -173,7 +180,10 @@ mod tests {
     #[test]
     fn the_chain_is_printed_once_and_survives_the_way_through_a_pipe() {
         let error = Error::new(ErrorKind::Build, "cannot bind /srv at /data")
-            .caused_by(Error::new(ErrorKind::Build, "open_tree(/srv)").caused_by(std::io::Error::from_raw_os_error(2)))
+            .caused_by(
+                Error::new(ErrorKind::Build, "open_tree(/srv)")
+                    .caused_by(std::io::Error::from_raw_os_error(2)),
+            )
             .help("create /srv, or mark the entry `optional = true`");
         let expected = "cannot bind /srv at /data: open_tree(/srv): No such file or directory (os error 2)\n  \
                         help: create /srv, or mark the entry `optional = true`";

@@ -118,10 +118,11 @@ pub fn read(
     arguments: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Invocation, Result<String, Error>> {
-    let matches = Typed::command().try_get_matches_from(arguments).map_err(|error| match error.use_stderr() {
-        false => Ok(error.to_string()),
-        true => Err(usage(&error.to_string())),
-    })?;
+    let matches =
+        Typed::command().try_get_matches_from(arguments).map_err(|error| match error.use_stderr() {
+            false => Ok(error.to_string()),
+            true => Err(usage(&error.to_string())),
+        })?;
     let typed = Typed::from_arg_matches(&matches).map_err(|error| Err(usage(&error.to_string())))?;
     typed.mean(environment.collect()).map_err(Err)
 }
@@ -173,7 +174,8 @@ impl Typed {
 
 fn text(option: &str, value: OsString) -> Result<String, Error> {
     value.into_string().map_err(|value| {
-        Error::new(ErrorKind::Request, format!("{option}: {value:?} is not UTF-8 text")).help("type it in UTF-8")
+        Error::new(ErrorKind::Request, format!("{option}: {value:?} is not UTF-8 text"))
+            .help("type it in UTF-8")
     })
 }
 

@@ -169,13 +169,6 @@ fn bind(reader: &mut Reader<'_>, target: Option<&Template>) -> Option<MountKind>
     let open_as = reader.word("open_as", &[("root", OpenAs::Root), ("user", OpenAs::User)]);
     let open_as = open_as.map_or(OpenAs::Root, |open_as| open_as.value);
     let follow_symlinks = reader.boolean("follow_symlinks");
-    if let (Some(At { value: true, place }), OpenAs::User) = (&follow_symlinks, open_as) {
-        reader.problems.report_with_help(
-            *place,
-            "`follow_symlinks` together with `open_as = \"user\"`",
-            "links are followed only where every component belongs to root; name the path that the link leads to",
-        );
-    }
     let propagation =
         reader.word("propagation", &[("private", Propagation::Private), ("slave", Propagation::Slave)]);
     Some(MountKind::Bind {

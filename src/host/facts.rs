@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
+use crate::error::{Error, ErrorKind};
 use crate::model::facts::{Facts, KernelFeatures, Look, PathFact, SubordinateIds};
 use crate::model::path::AbsPath;
 use crate::model::policy::Policy;
@@ -19,7 +20,13 @@ use super::walk::WalkError;
 const SYS_ADMIN: u64 = 1 << 21;
 
 /// Everything that planning for `subject` asks of this host.
-pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, sys::Error> {
+pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, Error> {
+    ask_everything(policy, subject, request).map_err(|error| {
+        Error::new(ErrorKind::Host, "cannot find out what this host is like").caused_by(error)
+    })
+}
+
+fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys::Result<Facts> {
     let (_, caller_uid) = sys::user::own_ids();
     let privileged = caller_uid == 0 && sys::capability::effective()? & SYS_ADMIN != 0;
     let rights = Rights::of(subject, privileged);

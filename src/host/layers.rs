@@ -55,7 +55,8 @@ fn trust() -> Trust {
 fn read_named(path: &str, trust: Trust) -> Result<SourceFile, Error> {
     let absolute = absolute(path)?;
     read(&absolute, path, trust)?.ok_or_else(|| {
-        Error::new(ErrorKind::Config, format!("map {path} is missing")).help("check the path given to --config")
+        Error::new(ErrorKind::Config, format!("map {path} is missing"))
+            .help("check the path given to --config")
     })
 }
 
@@ -65,9 +66,12 @@ fn absolute(path: &str) -> Result<AbsPath, Error> {
         path.to_owned()
     } else {
         let here = std::env::current_dir().map_err(|error| {
-            Error::new(ErrorKind::Request, format!("map {path} is relative, and the current directory cannot be told"))
-                .caused_by(error)
-                .help("give an absolute path to --config")
+            Error::new(
+                ErrorKind::Request,
+                format!("map {path} is relative, and the current directory cannot be told"),
+            )
+            .caused_by(error)
+            .help("give an absolute path to --config")
         })?;
         format!("{}/{}", here.display(), path.trim_start_matches("./"))
     };
@@ -89,19 +93,23 @@ fn read_drop_ins(trust: Trust) -> Result<Vec<SourceFile>, Error> {
         Err(error) if error.is_missing() => return Ok(Vec::new()),
         Err(error) => return Err(untrusted(DROP_INS, error)),
     };
-    let unreadable = |error: sys::Error| Error::new(ErrorKind::Config, format!("cannot list {DROP_INS}")).caused_by(error);
+    let unreadable =
+        |error: sys::Error| Error::new(ErrorKind::Config, format!("cannot list {DROP_INS}")).caused_by(error);
     let mut names = sys::path::list(place.as_fd()).map_err(unreadable)?;
     names.retain(|name| name.ends_with(".toml") && !name.starts_with('.'));
     // In the C locale's order, like every *.d directory.
     names.sort_unstable();
     if names.len() >= config::LAYERS_MAX {
-        let message = format!("{DROP_INS} holds {} files, at most {} are read", names.len(), config::LAYERS_MAX - 1);
+        let message =
+            format!("{DROP_INS} holds {} files, at most {} are read", names.len(), config::LAYERS_MAX - 1);
         return Err(Error::new(ErrorKind::Config, message).help("merge some of them"));
     }
     let mut files = Vec::new();
     for name in names {
         let shown = format!("{DROP_INS}/{name}");
-        let path = directory.join(&name).map_err(|error| Error::new(ErrorKind::Config, shown.clone()).caused_by(error))?;
+        let path = directory
+            .join(&name)
+            .map_err(|error| Error::new(ErrorKind::Config, shown.clone()).caused_by(error))?;
         files.extend(read(&path, &shown, trust)?);
     }
     Ok(files)
@@ -114,22 +122,32 @@ fn read(path: &AbsPath, shown: &str, trust: Trust) -> Result<Option<SourceFile>,
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) => return Err(untrusted(shown, error)),
     };
-    let failed = |error: sys::Error| Error::new(ErrorKind::Config, format!("cannot read map {shown}")).caused_by(error);
+    let failed = |error: sys::Error| {
+        Error::new(ErrorKind::Config, format!("cannot read map {shown}")).caused_by(error)
+    };
     let status = sys::path::status(place.as_fd()).map_err(failed)?;
     if status.kind != Kind::File {
-        return Err(Error::new(ErrorKind::Config, format!("map {shown} is not a regular file")).help("name a file"));
+        return Err(
+            Error::new(ErrorKind::Config, format!("map {shown} is not a regular file")).help("name a file")
+        );
     }
     if status.size > config::SIZE_MAX {
         let message = format!("map {shown} has {} bytes; at most {} are read", status.size, config::SIZE_MAX);
-        return Err(Error::new(ErrorKind::Config, message).help("split it into drop-ins, or check that it is a map"));
+        return Err(
+            Error::new(ErrorKind::Config, message).help("split it into drop-ins, or check that it is a map")
+        );
     }
     let file = sys::path::reopen_for_reading(place.as_fd()).map_err(failed)?;
-    let bytes = read_at_most(file, config::SIZE_MAX)
-        .map_err(|error| Error::new(ErrorKind::Config, format!("cannot read map {shown}")).caused_by(error))?;
+    let bytes = read_at_most(file, config::SIZE_MAX).map_err(|error| {
+        Error::new(ErrorKind::Config, format!("cannot read map {shown}")).caused_by(error)
+    })?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some(SourceFile { name: shown.to_owned(), text })),
         Err(error) => {
-            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
             let message = format!("map {shown} is not UTF-8 text, from line {line} on");
             Err(Error::new(ErrorKind::Config, message).help("save it as UTF-8"))
         }
@@ -139,7 +157,9 @@ fn read(path: &AbsPath, shown: &str, trust: Trust) -> Result<Option<SourceFile>,
 fn untrusted(shown: &str, error: WalkError) -> Error {
     let help = match &error {
         WalkError::Untrusted { path, .. } => {
-            format!("chown root {path} && chmod go-w {path}, or keep the map in a folder where only root writes")
+            format!(
+                "chown root {path} && chmod go-w {path}, or keep the map in a folder where only root writes"
+            )
         }
         _ => "check the path and its permissions".to_owned(),
     };

@@ -26,7 +26,7 @@ impl Rights {
         Self { uid: subject.uid, gid: subject.gid, groups: subject.groups.clone(), already: !privileged }
     }
 
-    fn lend<T>(&self, lookup: impl FnOnce() -> sys::Result<T>) -> sys::Result<T> {
+    fn lend<T, E: From<sys::Error>>(&self, lookup: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         if self.already {
             return lookup();
         }
@@ -36,14 +36,20 @@ impl Rights {
 
 /// Opens `path` as a place. A symbolic link as the last component is opened itself, unless `look` follows links.
 pub fn open_source(path: &AbsPath, look: Look, rights: &Rights) -> Result<OwnedFd, WalkError> {
-    let open = || {
+    let open = |links| -> sys::Result<OwnedFd> {
         let root = sys::path::open_root()?;
-        sys::path::open(root.as_fd(), path.relative(), Links::Refuse)
+        sys::path::open(root.as_fd(), path.relative(), links)
     };
     let failed = |source| WalkError::Open { path: path.to_string(), source };
+    // The tree at the end may be anybody's; whoever made the links on the way must be root.
+    let trust = Trust { last: false, ..Trust::ROOT };
     match look {
-        Look::Root => open().map_err(failed),
-        Look::User => rights.lend(open).map_err(failed),
-        Look::FollowTrusted => walk(path, Trust { last: false, ..Trust::ROOT }),
+        Look::Root => open(Links::Refuse).map_err(failed),
+        Look::User => rights.lend(|| open(Links::Refuse)).map_err(failed),
+        // Who has only its own rights can follow any link: it reaches nothing that it could not reach anyway. (And in
+        // its user namespace root's files would seem to be nobody's.)
+        Look::RootFollowing | Look::UserFollowing if rights.already => open(Links::Follow).map_err(failed),
+        Look::RootFollowing => walk(path, trust),
+        Look::UserFollowing => rights.lend(|| walk(path, trust)),
     }
 }

@@ -10,7 +10,9 @@ use crate::sys::user::Account;
 /// The user of that name.
 pub fn subject(name: &str, door: Door) -> Result<Subject, Error> {
     let name = UserName::new(name).map_err(|error| {
-        Error::new(ErrorKind::Request, "--user: not a user name").caused_by(error).help("give a name, not a number or a path")
+        Error::new(ErrorKind::Request, "--user: not a user name")
+            .caused_by(error)
+            .help("give a name, not a number or a path")
     })?;
     match sys::user::by_name(name.as_str()) {
         Ok(Some(account)) => complete(account, door),
@@ -24,8 +26,11 @@ pub fn subject(name: &str, door: Door) -> Result<Subject, Error> {
 pub fn subject_of_caller(door: Door) -> Result<Subject, Error> {
     let (uid, effective) = sys::user::own_ids();
     if uid != effective {
-        return Err(Error::new(ErrorKind::Request, format!("started with real uid {uid} and effective uid {effective}"))
-            .help("session-enter is not made to be set-user-id; remove that bit"));
+        return Err(Error::new(
+            ErrorKind::Request,
+            format!("started with real uid {uid} and effective uid {effective}"),
+        )
+        .help("session-enter is not made to be set-user-id; remove that bit"));
     }
     match sys::user::by_uid(uid) {
         Ok(Some(account)) => complete(account, door),
@@ -44,7 +49,8 @@ fn name_service(error: sys::Error) -> Error {
 fn complete(account: Account, door: Door) -> Result<Subject, Error> {
     let Account { name, uid, gid, home, shell } = account;
     let unusable = |what: String| {
-        Error::new(ErrorKind::Request, what).help(format!("correct the entry of {name:?} in the user database"))
+        Error::new(ErrorKind::Request, what)
+            .help(format!("correct the entry of {name:?} in the user database"))
     };
     let user = UserName::new(&name)
         .map_err(|error| unusable(format!("the user database calls this user {name:?}")).caused_by(error))?;
@@ -58,7 +64,8 @@ fn complete(account: Account, door: Door) -> Result<Subject, Error> {
             .map_err(|error| unusable(format!("the {what} of {user} is {text:?}")).caused_by(error)),
     };
     let home = path(home.map(|home| if home.is_empty() { "/".to_owned() } else { home }), "home directory")?;
-    let shell = path(shell.map(|shell| if shell.is_empty() { "/bin/sh".to_owned() } else { shell }), "login shell")?;
+    let shell =
+        path(shell.map(|shell| if shell.is_empty() { "/bin/sh".to_owned() } else { shell }), "login shell")?;
     let mut groups = sys::user::groups_of(&name, gid).map_err(name_service)?;
     groups.sort_unstable();
     groups.dedup();

@@ -38,7 +38,9 @@ impl Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
     /// A component that someone else could have put there, or could change.
-    #[error("{path} belongs to uid {uid} with mode 0{mode:o}, so others than root could change what it leads to")]
+    #[error(
+        "{path} belongs to uid {uid} with mode 0{mode:o}, so others than root could change what it leads to"
+    )]
     Untrusted {
         /// The component, with what leads to it.
         path: String,
@@ -67,6 +69,13 @@ pub enum WalkError {
         #[source]
         source: sys::Error,
     },
+}
+
+impl From<sys::Error> for WalkError {
+    /// A failure that is none of the path's: the rights to walk it could not be had.
+    fn from(source: sys::Error) -> Self {
+        Self::Open { path: "it with the user's rights".to_owned(), source }
+    }
 }
 
 impl WalkError {

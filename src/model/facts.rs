@@ -44,16 +44,19 @@ pub enum Look {
     /// With the user's rights; links as above.
     User,
     /// With the program's own rights, following links of which every component belongs to root.
-    FollowTrusted,
+    RootFollowing,
+    /// With the user's rights, following such links.
+    UserFollowing,
 }
 
 impl Look {
     /// How a bind with these settings opens its source.
     pub fn of_bind(open_as: OpenAs, follow_symlinks: bool) -> Self {
         match (open_as, follow_symlinks) {
-            (OpenAs::User, _) => Self::User,
+            (OpenAs::User, false) => Self::User,
+            (OpenAs::User, true) => Self::UserFollowing,
             (OpenAs::Root, false) => Self::Root,
-            (OpenAs::Root, true) => Self::FollowTrusted,
+            (OpenAs::Root, true) => Self::RootFollowing,
         }
     }
 }

@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn ordinary_and_directory_names_are_accepted() {
-        for name in ["bob", "_apt", "systemd-network", "jane.doe", "WORKSTATION7$", "bob@example.org", "B0b"] {
+        for name in ["bob", "_apt", "systemd-network", "jane.doe", "WORKSTATION7$", "bob@example.org", "B0b"]
+        {
             assert_eq!(UserName::new(name).unwrap().as_str(), name);
         }
     }
@@ -91,8 +92,32 @@ mod tests {
     #[test]
     fn names_that_are_paths_options_numbers_or_noise_are_refused() {
         for name in [
-            "", "0", "1000", "-1", "+1", " 1", "root ", "bob\n", "..", ".", "../x", "a/b", "%u", "-u", "--", "a\0b", "1bob",
-            "bo$b", "$", "$HOME", "~bob", "a:b", "bob\u{200b}", "bøb", "DOM\\user", "\u{202e}bob",
+            "",
+            "0",
+            "1000",
+            "-1",
+            "+1",
+            " 1",
+            "root ",
+            "bob\n",
+            "..",
+            ".",
+            "../x",
+            "a/b",
+            "%u",
+            "-u",
+            "--",
+            "a\0b",
+            "1bob",
+            "bo$b",
+            "$",
+            "$HOME",
+            "~bob",
+            "a:b",
+            "bob\u{200b}",
+            "bøb",
+            "DOM\\user",
+            "\u{202e}bob",
         ] {
             assert!(UserName::new(name).is_err(), "{name:?} was accepted");
         }

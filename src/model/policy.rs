@@ -326,8 +326,14 @@ pub struct Attributes {
 
 impl Attributes {
     /// What holds unless the map says otherwise: `nosuid`, `nodev`.
-    pub const STANDARD: Self =
-        Self { read_only: false, nosuid: true, nodev: true, noexec: false, noatime: false, nosymfollow: false };
+    pub const STANDARD: Self = Self {
+        read_only: false,
+        nosuid: true,
+        nodev: true,
+        noexec: false,
+        noatime: false,
+        nosymfollow: false,
+    };
 }
 
 impl fmt::Display for Attributes {

@@ -179,7 +179,8 @@ impl Template {
                 Piece::Variable(Variable::Home) => expanded.push_str(subject.home.as_str()),
                 Piece::Variable(variable) => {
                     let value = value_of(*variable, subject)?;
-                    let one_component = !value.is_empty() && !value.contains('/') && value != "." && value != "..";
+                    let one_component =
+                        !value.is_empty() && !value.contains('/') && value != "." && value != "..";
                     if is_path && !one_component {
                         return Err(TemplateError::NotAComponent { letter: variable.letter(), value });
                     }
@@ -231,7 +232,10 @@ mod tests {
 
     #[test]
     fn every_variable_has_its_value_in_one_pass() {
-        assert_eq!(expand("/w/%u/%U/%g/%G/%s/%t/100%%").unwrap(), "/w/bob/4242/users/100/session-enter/pts-3/100%");
+        assert_eq!(
+            expand("/w/%u/%U/%g/%G/%s/%t/100%%").unwrap(),
+            "/w/bob/4242/users/100/session-enter/pts-3/100%"
+        );
         // The home directory holds "%u" by name; it is not expanded a second time.
         assert_eq!(expand("%h/.cache").unwrap(), "/home/b%u/bob/.cache");
     }

@@ -1,5 +1,8 @@
 //! Why there is no plan.
 
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
 use crate::model::policy::Origin;
 use crate::model::template::TemplateError;
@@ -9,7 +12,9 @@ use crate::model::template::TemplateError;
 #[non_exhaustive]
 pub enum PlanError {
     /// The kernel is older than the floor.
-    #[error("this kernel has no {call}, which came with Linux {since}; session-sandbox needs Linux 5.12 or newer")]
+    #[error(
+        "this kernel has no {call}, which came with Linux {since}; session-sandbox needs Linux 5.12 or newer"
+    )]
     Kernel {
         /// The call.
         call: &'static str,
@@ -101,7 +106,9 @@ pub enum PlanError {
         what: &'static str,
     },
     /// A mount point that would have to be created in a bound tree.
-    #[error("{origin}: mount point {target} lies in {holder}, which is bound from the host, and {path} there is {found}")]
+    #[error(
+        "{origin}: mount point {target} lies in {holder}, which is bound from the host, and {path} there is {found}"
+    )]
     Mountpoint {
         /// The map line.
         origin: Origin,
@@ -117,7 +124,9 @@ pub enum PlanError {
         wanted: &'static str,
     },
     /// A link or directory that would have to be created in a tree that is not ours.
-    #[error("{origin}: the {kind} {target} would have to be created in {holder}, which is not a tree of the map's own")]
+    #[error(
+        "{origin}: the {kind} {target} would have to be created in {holder}, which is not a tree of the map's own"
+    )]
     NotOurs {
         /// The map line.
         origin: Origin,
@@ -152,7 +161,9 @@ impl PlanError {
     /// What the reader can do about it.
     pub fn help(&self) -> String {
         match self {
-            Self::Kernel { .. } => "boot a newer kernel; no older way of mounting is safe enough to fall back to".to_owned(),
+            Self::Kernel { .. } => {
+                "boot a newer kernel; no older way of mounting is safe enough to fall back to".to_owned()
+            }
             Self::Unsupported { .. } => "boot a newer kernel, or take the setting out of the map".to_owned(),
             Self::NotYourself { .. } => "run it as root, or without --user".to_owned(),
             Self::NeedsRoot(_) => "run it as root".to_owned(),
@@ -173,5 +184,48 @@ impl PlanError {
             Self::Unprivileged { .. } => "mark the entry `optional = true`, or enter as root".to_owned(),
             Self::ShellIsUs { .. } => "set `shell = \"/bin/bash\"` in the profile".to_owned(),
         }
+    }
+}
+
+/// Every reason why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanErrors {
+    /// At least one.
+    pub errors: Vec<PlanError>,
+}
+
+impl From<PlanError> for PlanErrors {
+    fn from(error: PlanError) -> Self {
+        Self { errors: vec![error] }
+    }
+}
+
+impl fmt::Display for PlanErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.errors.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "\n  " };
+            write!(f, "{separator}{error}")?;
+            let mut cause = std::error::Error::source(error);
+            while let Some(source) = cause {
+                write!(f, ": {source}")?;
+                cause = source.source();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PlanErrors {}
+
+impl From<PlanErrors> for Error {
+    fn from(errors: PlanErrors) -> Self {
+        let (kind, help) = match errors.errors.first() {
+            Some(error @ (PlanError::Kernel { .. } | PlanError::Unsupported { .. })) => {
+                (ErrorKind::Host, error.help())
+            }
+            Some(error) => (ErrorKind::Plan, error.help()),
+            None => (ErrorKind::Plan, String::new()),
+        };
+        Self::new(kind, "there is no plan for this login").caused_by(errors).help(help)
     }
 }

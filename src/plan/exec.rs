@@ -37,8 +37,16 @@ pub(super) fn exec(
         }
     };
     let environment = environment(&settings.environment, subject, shell, &request.environment, origin)?;
-    let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.to_string_lossy().into_owned());
-    let search = path.unwrap_or_default().split(':').filter(|entry| entry.starts_with('/')).map(str::to_owned).collect();
+    let path = environment
+        .iter()
+        .find(|(name, _)| name == "PATH")
+        .map(|(_, value)| value.to_string_lossy().into_owned());
+    let search = path
+        .unwrap_or_default()
+        .split(':')
+        .filter(|entry| entry.starts_with('/'))
+        .map(str::to_owned)
+        .collect();
     Ok(Exec { program, search, arguments, environment, directory: subject.home.clone() })
 }
 
@@ -51,10 +59,11 @@ fn environment(
     origin: &Origin,
 ) -> Result<Vec<(OsString, OsString)>, PlanError> {
     let mut environment: Vec<(OsString, OsString)> = Vec::new();
-    let mut set = |name: &OsStr, value: OsString| match environment.iter_mut().find(|(known, _)| known == name) {
-        Some((_, known)) => *known = value,
-        None => environment.push((name.to_owned(), value)),
-    };
+    let mut set =
+        |name: &OsStr, value: OsString| match environment.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value,
+            None => environment.push((name.to_owned(), value)),
+        };
     for (name, value) in caller {
         if wanted.keep.iter().any(|pattern| keeps(pattern, name)) {
             set(name, value.clone());

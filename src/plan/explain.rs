@@ -25,7 +25,8 @@ pub fn json(plan: &Plan) -> String {
         findings: Vec<lint::Finding>,
     }
     let document = Document { version: 1, plan, findings: lint::lint(plan) };
-    let mut text = serde_json::to_string_pretty(&document).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+    let mut text =
+        serde_json::to_string_pretty(&document).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
     text.push('\n');
     text
 }
@@ -35,8 +36,12 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
     writeln!(out, "{} (uid {}, gid {}) by {}", subject.name, subject.uid, subject.gid, subject.door.service)?;
     writeln!(out, "  profile   {:?}, {}", plan.profile, plan.origin)?;
     match &plan.root {
-        RootSwitch::Enter { mode: Mode::Namespace } => writeln!(out, "  root      a mount namespace of its own (pivot_root)")?,
-        RootSwitch::Enter { mode: Mode::Chroot } => writeln!(out, "  root      chroot, in a private mount namespace")?,
+        RootSwitch::Enter { mode: Mode::Namespace } => {
+            writeln!(out, "  root      a mount namespace of its own (pivot_root)")?
+        }
+        RootSwitch::Enter { mode: Mode::Chroot } => {
+            writeln!(out, "  root      chroot, in a private mount namespace")?
+        }
         RootSwitch::Place { at } => writeln!(out, "  root      mounted on the host at {at}")?,
     }
     if matches!(plan.root, RootSwitch::Enter { .. }) {
@@ -47,14 +52,16 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
     }
     writeln!(out)?;
 
-    let rows: Vec<(String, String, String)> = plan
+    let mut steps: Vec<(usize, &TreeStep)> = plan
         .tree
         .iter()
         .enumerate()
         // A mount point and what is mounted there are one thing to a reader.
-        .filter(|(at, step)| !plan.tree.get(at + 1).is_some_and(|next| next.target == step.target))
-        .map(|(at, step)| row(plan, at, step))
+        .filter(|(at, step)| plan.tree.get(at + 1).is_none_or(|next| next.target != step.target))
         .collect();
+    // Built level by level, read branch by branch.
+    steps.sort_by(|(_, one), (_, other)| one.target.components().cmp(other.target.components()));
+    let rows: Vec<(String, String, String)> = steps.iter().map(|(at, step)| row(plan, *at, step)).collect();
     let width = |pick: fn(&(String, String, String)) -> &String| {
         rows.iter().map(|row| pick(row).chars().count()).max().unwrap_or(0)
     };
@@ -73,7 +80,11 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
     if !findings.is_empty() {
         writeln!(out, "\nto look at:")?;
         for finding in findings {
-            writeln!(out, "  {}: {} ({})\n    help: {}", finding.origin, finding.message, finding.id, finding.help)?;
+            writeln!(
+                out,
+                "  {}: {} ({})\n    help: {}",
+                finding.origin, finding.message, finding.id, finding.help
+            )?;
         }
     }
     Ok(())
@@ -129,8 +140,8 @@ fn mount(what: &Mount) -> String {
         Mount::Bind { source, look, recursive, propagation } => {
             let mut words = format!("bind {source}");
             for (on, word) in [
-                (*look == Look::User, ", opened as the user"),
-                (*look == Look::FollowTrusted, ", following links"),
+                (matches!(look, Look::User | Look::UserFollowing), ", opened as the user"),
+                (matches!(look, Look::RootFollowing | Look::UserFollowing), ", following links"),
                 (!recursive, ", not recursive"),
                 (*propagation == Propagation::Slave, ", slave"),
             ] {
@@ -153,7 +164,7 @@ fn mount(what: &Mount) -> String {
 
 fn bytes(size: u64) -> String {
     for (unit, shift) in [("G", 30), ("M", 20), ("K", 10)] {
-        if size >= 1 << shift && size % (1 << shift) == 0 {
+        if size >= 1 << shift && size.is_multiple_of(1 << shift) {
             return format!("{} {unit}", size >> shift);
         }
     }

@@ -22,8 +22,10 @@ pub struct Finding {
 /// Findings about one user's plan.
 pub fn lint(plan: &Plan) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mounts: Vec<(&Origin, &AbsPath, &Mount, Attributes)> =
-        plan.mounts().map(|(step, what, attributes)| (&step.origin, &step.target, what, attributes)).collect();
+    let mounts: Vec<(&Origin, &AbsPath, &Mount, Attributes)> = plan
+        .mounts()
+        .map(|(step, what, attributes)| (&step.origin, &step.target, what, attributes))
+        .collect();
     let mut find = |id, origin: &Origin, message, help| {
         findings.push(Finding { id, origin: origin.clone(), message, help });
     };
@@ -73,18 +75,25 @@ pub fn lint_policy(policy: &Policy) -> Vec<Finding> {
             findings.push(Finding { id, origin: origin.clone(), message, help });
         };
         if locks_out_root(&profile.matches) {
-            let message = format!("profile {:?} also matches root's logins: a mistake in it locks everybody out", profile.name);
+            let message = format!(
+                "profile {:?} also matches root's logins: a mistake in it locks everybody out",
+                profile.name
+            );
             find("root-locked-in", &profile.origin, message, "add `not_user = [\"root\"]` to its match");
         }
         if profile.settings.wall == Wall::None {
-            let message = format!("profile {:?} has no wall: any process of the user outside is a way out", profile.name);
+            let message = format!(
+                "profile {:?} has no wall: any process of the user outside is a way out",
+                profile.name
+            );
             find("no-wall", &profile.origin, message, "set `wall = \"pidns\"` or `wall = \"landlock\"`");
         }
         for rule in &profile.mounts {
             if let MountKind::Bind { source, open_as: OpenAs::Root, .. } = &rule.kind
                 && source.starts_at_home()
             {
-                let message = format!("{} lies in the user's home and is opened with root's rights", source.source());
+                let message =
+                    format!("{} lies in the user's home and is opened with root's rights", source.source());
                 find("root-opens-home", &rule.origin, message, "add `open_as = \"user\"`");
             }
         }

@@ -17,7 +17,6 @@ pub mod step;
 mod tree;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::str::FromStr;
 
 use crate::model::facts::{Facts, Look};
@@ -26,7 +25,7 @@ use crate::model::policy::{Mode, Policy, Profile, Settings, Wall};
 use crate::model::report::Report;
 use crate::model::subject::Subject;
 
-pub use error::PlanError;
+pub use error::{PlanError, PlanErrors};
 pub use select::{mismatch, select};
 pub use step::Plan;
 
@@ -70,38 +69,11 @@ pub enum Command {
     Program(Vec<OsString>),
 }
 
-/// Every reason why there is no plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanErrors {
-    /// At least one.
-    pub errors: Vec<PlanError>,
-}
-
-impl From<PlanError> for PlanErrors {
-    fn from(error: PlanError) -> Self {
-        Self { errors: vec![error] }
-    }
-}
-
-impl fmt::Display for PlanErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, error) in self.errors.iter().enumerate() {
-            let separator = if at == 0 { "" } else { "\n  " };
-            write!(f, "{separator}{error}")?;
-            let mut cause = std::error::Error::source(error);
-            while let Some(source) = cause {
-                write!(f, ": {source}")?;
-                cause = source.source();
-            }
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for PlanErrors {}
-
 /// What has to be known of the host before a profile can be chosen: group names and paths.
-pub fn selection_questions<'a>(policy: &'a Policy, subject: &Subject) -> (Vec<&'a str>, Vec<(Look, AbsPath)>) {
+pub fn selection_questions<'a>(
+    policy: &'a Policy,
+    subject: &Subject,
+) -> (Vec<&'a str>, Vec<(Look, AbsPath)>) {
     let mut groups = Vec::new();
     let mut paths = Vec::new();
     for conditions in policy.profiles.iter().map(|profile| &profile.matches) {
@@ -123,7 +95,12 @@ pub fn mount_questions(profile: &Profile, subject: &Subject) -> Vec<(Look, AbsPa
 }
 
 /// The plan for `subject`, or every reason why there is none.
-pub fn plan(policy: &Policy, subject: &Subject, request: &Request, facts: &Facts) -> Result<Plan, PlanErrors> {
+pub fn plan(
+    policy: &Policy,
+    subject: &Subject,
+    request: &Request,
+    facts: &Facts,
+) -> Result<Plan, PlanErrors> {
     if let Some((call, since)) = facts.kernel.missing() {
         return Err(PlanError::Kernel { call, since }.into());
     }
@@ -185,7 +162,7 @@ fn asks_for_nosymfollow(make: &step::Make) -> bool {
 }
 
 fn namespace(settings: &Settings, subject: &Subject, facts: &Facts, host_placement: bool) -> Namespace {
-    let user = (!facts.privileged).then(|| UserNamespace {
+    let user = (!facts.privileged).then_some(UserNamespace {
         uid: subject.uid,
         gid: subject.gid,
         subordinate: facts.subordinate,

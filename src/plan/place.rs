@@ -36,8 +36,12 @@ pub(super) enum Thing {
 /// The devices every program expects. The rest of `/dev` is made around them.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// The links that POSIX shells and programs expect beside them.
-const DEVICE_LINKS: [(&str, &str); 4] =
-    [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+const DEVICE_LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 
 /// Everything the planner needs to place one profile's entries for one user.
 pub(super) struct Placer<'a> {
@@ -53,7 +57,9 @@ impl Placer<'_> {
         let has_devpts = |below: &AbsPath| {
             rules.iter().any(|rule| {
                 let target = rule.target.expand_path(self.subject);
-                target.is_ok_and(|target| target.file_name() == Some("pts") && target.parent().as_ref() == Some(below))
+                target.is_ok_and(|target| {
+                    target.file_name() == Some("pts") && target.parent().as_ref() == Some(below)
+                })
             })
         };
         let with_devpts: Vec<bool> = rules
@@ -69,7 +75,12 @@ impl Placer<'_> {
         placements
     }
 
-    fn place(&mut self, rule: &MountRule, with_devpts: bool, to: &mut Vec<Placement>) -> Result<(), PlanError> {
+    fn place(
+        &mut self,
+        rule: &MountRule,
+        with_devpts: bool,
+        to: &mut Vec<Placement>,
+    ) -> Result<(), PlanError> {
         let target = self.path(rule, "target", &rule.target)?;
         let mut add = |thing| {
             to.push(Placement {
@@ -113,7 +124,11 @@ impl Placer<'_> {
             MountKind::Devpts => {
                 // Without a range of ids, the group `tty` does not exist in an ordinary user's namespace.
                 let gid = self.facts.tty_group.filter(|_| self.facts.privileged);
-                add(mount(Mount::Devpts { gid }, Node::Directory, Attributes { noexec: true, nodev: false, ..Attributes::STANDARD }));
+                add(mount(
+                    Mount::Devpts { gid },
+                    Node::Directory,
+                    Attributes { noexec: true, nodev: false, ..Attributes::STANDARD },
+                ));
             }
             MountKind::Mqueue { .. } if !self.facts.privileged => {
                 if !rule.optional {
@@ -204,7 +219,13 @@ impl Placer<'_> {
                 });
             }
         };
-        to.push(Placement { origin: rule.origin.clone(), target: path.clone(), thing, optional: true, explicit: false });
+        to.push(Placement {
+            origin: rule.origin.clone(),
+            target: path.clone(),
+            thing,
+            optional: true,
+            explicit: false,
+        });
         Ok(())
     }
 
@@ -218,9 +239,17 @@ impl Placer<'_> {
     ) -> Result<(), PlanError> {
         let root = self.ids(Owner::Root);
         let mut add = |target: AbsPath, thing, explicit| {
-            to.push(Placement { origin: rule.origin.clone(), target, thing, optional: rule.optional, explicit });
+            to.push(Placement {
+                origin: rule.origin.clone(),
+                target,
+                thing,
+                optional: rule.optional,
+                explicit,
+            });
         };
-        let below = |name: &str| target.join(name).map_err(|source| template_error(rule, "target", &rule.target, source.into()));
+        let below = |name: &str| {
+            target.join(name).map_err(|source| template_error(rule, "target", &rule.target, source.into()))
+        };
         let memory = |size, mode, attributes| Thing::Mount {
             what: Mount::Tmpfs { size, mode, owner: root },
             node: Node::Directory,
@@ -251,7 +280,11 @@ impl Placer<'_> {
         if self.facts.terminal {
             // The pseudo terminals inside are new ones. The one that the session came on gets the name under which
             // ttyname(3) still finds it.
-            add(below("console")?, Thing::Mount { what: Mount::Terminal, node: Node::Device, attributes: device }, false);
+            add(
+                below("console")?,
+                Thing::Mount { what: Mount::Terminal, node: Node::Device, attributes: device },
+                false,
+            );
         }
         Ok(())
     }
@@ -305,7 +338,10 @@ pub(super) fn questions(rules: &[MountRule], subject: &Subject) -> Vec<(Look, Ab
         targets.push(target);
     }
     for target in targets {
-        let holder = bound.iter().filter(|(above, _, _)| target.is_below(above)).max_by_key(|(above, _, _)| above.depth());
+        let holder = bound
+            .iter()
+            .filter(|(above, _, _)| target.is_below(above))
+            .max_by_key(|(above, _, _)| above.depth());
         if let Some((above, source, look)) = holder
             && let Some(path) = target.rebase(above, source)
         {
@@ -334,6 +370,11 @@ pub(super) fn node_of(fact: &PathFact) -> Option<Node> {
     }
 }
 
-fn template_error(rule: &MountRule, key: &'static str, template: &Template, source: TemplateError) -> PlanError {
+fn template_error(
+    rule: &MountRule,
+    key: &'static str,
+    template: &Template,
+    source: TemplateError,
+) -> PlanError {
     PlanError::Template { origin: rule.origin.clone(), key, template: template.source().to_owned(), source }
 }

@@ -37,11 +37,11 @@ pub fn mismatch(profile: &Profile, subject: &Subject, facts: &Facts) -> Option<S
     let conditions = &profile.matches;
     let door = &subject.door;
     let is_user = |names: &[String]| names.iter().any(|name| name == subject.name.as_str());
-    let in_group =
-        |names: &[String]| names.iter().any(|name| facts.groups.get(name).is_some_and(|gid| is_member(subject, *gid)));
-    let in_range = |ranges: &[UidRange]| {
-        ranges.iter().any(|range| (range.first..=range.last).contains(&subject.uid))
+    let in_group = |names: &[String]| {
+        names.iter().any(|name| facts.groups.get(name).is_some_and(|gid| is_member(subject, *gid)))
     };
+    let in_range =
+        |ranges: &[UidRange]| ranges.iter().any(|range| (range.first..=range.last).contains(&subject.uid));
     let like = |patterns: &[String], value: Option<&str>| {
         value.is_some_and(|value| patterns.iter().any(|pattern| glob_matches(pattern, value)))
     };
@@ -53,7 +53,10 @@ pub fn mismatch(profile: &Profile, subject: &Subject, facts: &Facts) -> Option<S
         ("uid", conditions.uid.is_empty() || in_range(&conditions.uid)),
         ("service", conditions.service.is_empty() || like(&conditions.service, Some(&door.service))),
         ("tty", conditions.tty.is_empty() || like(&conditions.tty, door.tty.as_deref())),
-        ("rhost", conditions.remote_host.is_empty() || like(&conditions.remote_host, door.remote_host.as_deref())),
+        (
+            "rhost",
+            conditions.remote_host.is_empty() || like(&conditions.remote_host, door.remote_host.as_deref()),
+        ),
         ("exists", conditions.exists.is_empty() || there(&conditions.exists)),
     ];
     let refused = [
@@ -80,7 +83,10 @@ fn glob_matches(pattern: &str, value: &str) -> bool {
 
 fn exists(path: &Template, subject: &Subject, facts: &Facts) -> bool {
     path.expand_path(subject).is_ok_and(|path| {
-        !matches!(facts.path(exists_look(&path, subject), &path), PathFact::Missing | PathFact::Unreachable(_))
+        !matches!(
+            facts.path(exists_look(&path, subject), &path),
+            PathFact::Missing | PathFact::Unreachable(_)
+        )
     })
 }
 

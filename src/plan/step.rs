@@ -267,8 +267,12 @@ fn lossy_list<S: serde::Serializer>(list: &[OsString], serializer: S) -> Result<
     serializer.collect_seq(list.iter().map(|text| text.to_string_lossy()))
 }
 
-fn lossy_pairs<S: serde::Serializer>(pairs: &[(OsString, OsString)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(name, value)| (name.to_string_lossy(), value.to_string_lossy())))
+fn lossy_pairs<S: serde::Serializer>(
+    pairs: &[(OsString, OsString)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer
+        .collect_map(pairs.iter().map(|(name, value)| (name.to_string_lossy(), value.to_string_lossy())))
 }
 
 /// One effect, as a runner is asked for it.

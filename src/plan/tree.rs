@@ -160,7 +160,9 @@ impl Builder {
         let owner = placer.ids(Owner::Root);
         let mountpoint = match node {
             Node::Directory => Thing::Directory { mode: 0o755, owner },
-            Node::File | Node::Socket | Node::Device => Thing::File { content: String::new(), mode: 0o644, owner },
+            Node::File | Node::Socket | Node::Device => {
+                Thing::File { content: String::new(), mode: 0o644, owner }
+            }
         };
         self.make(origin.clone(), target.clone(), mountpoint);
     }
@@ -221,7 +223,10 @@ fn mounted_over(thing: Thing, fact: &PathFact, root: Ids) -> Over {
         Thing::Mount { node: Node::Directory, .. } if there != Some(Node::Directory) => {
             Over::NeedsMountpoint("a directory")
         }
-        Thing::Mount { node, .. } if node != Node::Directory && !matches!(there, Some(Node::File | Node::Socket | Node::Device)) => {
+        Thing::Mount { node, .. }
+            if node != Node::Directory
+                && !matches!(there, Some(Node::File | Node::Socket | Node::Device)) =>
+        {
             Over::NeedsMountpoint("a file")
         }
         mount @ Thing::Mount { .. } => Over::Mounted(mount),
@@ -270,4 +275,3 @@ fn word(thing: &Thing) -> &'static str {
         Thing::Mount { what, .. } => what.word(),
     }
 }
-

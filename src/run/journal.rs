@@ -69,7 +69,9 @@ impl Journal {
     pub(super) fn read(&self) -> sys::Result<Record> {
         let boot = sys::kernel::boot_id()?;
         let nothing = Record { boot: boot.clone(), trees: Vec::new() };
-        let Some(text) = sys::path::read_if_there(self.folder.as_fd(), &self.name)? else { return Ok(nothing) };
+        let Some(text) = sys::path::read_if_there(self.folder.as_fd(), &self.name)? else {
+            return Ok(nothing);
+        };
         let record: Record = serde_json::from_slice(&text).map_err(|error| {
             sys::Error::new(format!("read({:?}): {error}", self.name), rustix::io::Errno::INVAL)
         })?;

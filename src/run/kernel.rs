@@ -61,22 +61,28 @@ impl Kernel {
     }
 
     fn root(&self) -> sys::Result<BorrowedFd<'_>> {
-        self.root.as_ref().map(OwnedFd::as_fd).ok_or_else(|| sys::Error::new("no root has been built", Errno::INVAL))
+        self.root
+            .as_ref()
+            .map(OwnedFd::as_fd)
+            .ok_or_else(|| sys::Error::new("no root has been built", Errno::INVAL))
     }
 
     fn gather(&mut self, at: usize, step: &TreeStep) -> Result<(), StepError> {
-        let failed = |error: sys::Error| StepError::new(Phase::Build, describe(&Step::Gather(at, step)), error);
+        let failed =
+            |error: sys::Error| StepError::new(Phase::Build, describe(&Step::Gather(at, step)), error);
         let Make::Mount { what, node, attributes } = &step.make else { return Ok(()) };
         let taken = match what {
             Mount::Bind { source, look, recursive, propagation } => {
-                let place = open_source(source, *look, &self.rights).map_err(|error| cannot_open(step, source, error))?;
+                let place = open_source(source, *look, &self.rights)
+                    .map_err(|error| cannot_open(step, source, error))?;
                 expect_kind(place.as_fd(), *node, step, source)?;
                 let tree = sys::mount::clone_tree(place.as_fd(), *recursive).map_err(failed)?;
                 let propagation = match propagation {
                     Propagation::Private => sys::mount::Propagation::Private,
                     Propagation::Slave => sys::mount::Propagation::Slave,
                 };
-                sys::mount::set_attributes(tree.as_fd(), bits(*attributes), Some(propagation), true).map_err(failed)?;
+                sys::mount::set_attributes(tree.as_fd(), bits(*attributes), Some(propagation), true)
+                    .map_err(failed)?;
                 tree
             }
             Mount::Terminal => {
@@ -86,7 +92,8 @@ impl Kernel {
                     return Ok(());
                 };
                 let private = Some(sys::mount::Propagation::Private);
-                sys::mount::set_attributes(tree.as_fd(), bits(*attributes), private, false).map_err(failed)?;
+                sys::mount::set_attributes(tree.as_fd(), bits(*attributes), private, false)
+                    .map_err(failed)?;
                 tree
             }
             _ => return Ok(()),
@@ -137,7 +144,12 @@ impl Kernel {
     }
 
     /// The mount itself, attached nowhere yet; `None` when there turned out to be nothing to show.
-    fn new_mount(&mut self, at: usize, what: &Mount, attributes: Attributes) -> sys::Result<Option<Detached>> {
+    fn new_mount(
+        &mut self,
+        at: usize,
+        what: &Mount,
+        attributes: Attributes,
+    ) -> sys::Result<Option<Detached>> {
         let attributes = bits(attributes);
         let new = |kind: &str, parameters: &[(&str, String)]| {
             sys::mount::new_filesystem(kind, parameters, attributes).map(Some)
@@ -145,7 +157,8 @@ impl Kernel {
         match what {
             Mount::Bind { .. } | Mount::Terminal => Ok(self.gathered.remove(&at)),
             Mount::Tmpfs { size, mode, owner } => {
-                let mut parameters = vec![("source", "session-sandbox".to_owned()), ("mode", format!("{mode:o}"))];
+                let mut parameters =
+                    vec![("source", "session-sandbox".to_owned()), ("mode", format!("{mode:o}"))];
                 parameters.extend(size.map(|size| ("size", size.to_string())));
                 if *owner != self.own {
                     parameters.push(("uid", owner.uid.to_string()));
@@ -176,7 +189,8 @@ impl Kernel {
             let below = sys::path::open_root()?;
             if self.needs_scratch {
                 let parameters = [("source", "session-sandbox".to_owned()), ("mode", "700".to_owned())];
-                let scratch = sys::mount::new_filesystem("tmpfs", &parameters, sys::mount::Attributes::empty())?;
+                let scratch =
+                    sys::mount::new_filesystem("tmpfs", &parameters, sys::mount::Attributes::empty())?;
                 sys::mount::attach(scratch.as_fd(), below.as_fd())?;
                 self.scratch = Some(scratch.into());
             }
@@ -214,7 +228,8 @@ impl Kernel {
     /// A file that can be mounted. It lies in a file system that is attached below the tree's root: out of sight,
     /// but in this namespace, without which the kernel would not let a part of it be mounted elsewhere.
     fn scratch_file(&mut self, at: usize, content: &str, mode: u32, owner: Ids) -> sys::Result<OwnedFd> {
-        let scratch = self.scratch.as_ref().ok_or_else(|| sys::Error::new("no scratch file system", Errno::INVAL))?;
+        let scratch =
+            self.scratch.as_ref().ok_or_else(|| sys::Error::new("no scratch file system", Errno::INVAL))?;
         let name = at.to_string();
         sys::path::make_file(scratch.as_fd(), &name, mode, content.as_bytes())?;
         self.give(scratch.as_fd(), &name, owner)?;
@@ -294,7 +309,12 @@ fn cannot_open(step: &TreeStep, source: &AbsPath, error: WalkError) -> StepError
 }
 
 /// The plan was made for what was there then. Something else now is an attack or an accident, and both end here.
-fn expect_kind(place: BorrowedFd<'_>, planned: Node, step: &TreeStep, source: &AbsPath) -> Result<(), StepError> {
+fn expect_kind(
+    place: BorrowedFd<'_>,
+    planned: Node,
+    step: &TreeStep,
+    source: &AbsPath,
+) -> Result<(), StepError> {
     let doing = || format!("cannot take {source} for {} ({})", step.target, step.origin);
     let kind = sys::path::status(place).map_err(|error| StepError::new(Phase::Build, doing(), error))?.kind;
     let as_planned = matches!(
@@ -307,8 +327,10 @@ fn expect_kind(place: BorrowedFd<'_>, planned: Node, step: &TreeStep, source: &A
     if as_planned {
         return Ok(());
     }
-    let changed = sys::Error::new(format!("it was a {planned:?} a moment ago and is a {kind:?} now"), Errno::AGAIN);
-    Err(StepError::new(Phase::Build, doing(), changed).help("try again; if it happens again, find out who changes it"))
+    let changed =
+        sys::Error::new(format!("it was a {planned:?} a moment ago and is a {kind:?} now"), Errno::AGAIN);
+    Err(StepError::new(Phase::Build, doing(), changed)
+        .help("try again; if it happens again, find out who changes it"))
 }
 
 fn build_help(step: &TreeStep, errno: i32, in_user_namespace: bool) -> Option<String> {
@@ -332,9 +354,9 @@ fn build_help(step: &TreeStep, errno: i32, in_user_namespace: bool) -> Option<St
 fn isolate_help(errno: i32, in_user_namespace: bool) -> Option<&'static str> {
     match Errno::from_raw_os_error(errno) {
         Errno::NOSPC => Some("raise sysctl user.max_mnt_namespaces or fs.mount-max"),
-        Errno::PERM | Errno::ACCESS if in_user_namespace => {
-            Some("this host lets ordinary users make a user namespace but not use it: set sysctl kernel.apparmor_restrict_unprivileged_userns=0, give session-enter an AppArmor profile with `userns,`, or enter as root")
-        }
+        Errno::PERM | Errno::ACCESS if in_user_namespace => Some(
+            "this host lets ordinary users make a user namespace but not use it: set sysctl kernel.apparmor_restrict_unprivileged_userns=0, give session-enter an AppArmor profile with `userns,`, or enter as root",
+        ),
         Errno::PERM => Some("mounting needs CAP_SYS_ADMIN; in a container, give it that capability"),
         _ => None,
     }
@@ -346,7 +368,14 @@ mod tests {
 
     #[test]
     fn every_attribute_of_the_map_has_its_bit() {
-        let all = Attributes { read_only: true, nosuid: true, nodev: true, noexec: true, noatime: true, nosymfollow: true };
+        let all = Attributes {
+            read_only: true,
+            nosuid: true,
+            nodev: true,
+            noexec: true,
+            noatime: true,
+            nosymfollow: true,
+        };
         assert_eq!(bits(all).bits().count_ones(), 6);
         assert!(bits(Attributes::default()).is_empty());
     }

@@ -136,14 +136,17 @@ fn build_apart(plan: &Plan) -> Result<Detached, Error> {
             match (tree, serde_json::from_slice::<Relayed>(&bytes)) {
                 (Some(tree), _) => Ok(tree.into()),
                 (None, Ok(relayed)) => Err(relayed.into()),
-                (None, Err(_)) => Err(Error::new(ErrorKind::Build, "the process that built the tree was killed")),
+                (None, Err(_)) => {
+                    Err(Error::new(ErrorKind::Build, "the process that built the tree was killed"))
+                }
             }
         }
     }
 }
 
 fn build_and_send(plan: &Plan, to: &OwnedFd) -> Result<(), Error> {
-    let failed = |error: sys::Error| Error::new(ErrorKind::Build, "cannot hand the tree over").caused_by(error);
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Build, "cannot hand the tree over").caused_by(error);
     sys::process::die_with_parent().map_err(failed)?;
     let mut kernel = Kernel::new(plan);
     run_steps(plan, &mut kernel)?;
@@ -171,16 +174,20 @@ fn missing_directories(at: &AbsPath) -> Result<Vec<AbsPath>, Error> {
 
 /// Makes the missing directories and attaches the tree. Returns the kernel's number of the mount.
 fn attach(tree: &Detached, at: &AbsPath, missing: &[AbsPath]) -> Result<u64, Error> {
-    let failed = |error: sys::Error| Error::new(ErrorKind::Build, format!("cannot put the tree at {at}")).caused_by(error);
+    let failed = |error: sys::Error| {
+        Error::new(ErrorKind::Build, format!("cannot put the tree at {at}")).caused_by(error)
+    };
     let umask = sys::process::set_umask(0o022);
     for path in missing {
-        let parent = walk(&path.parent().unwrap_or_else(AbsPath::root), Trust::ROOT).map_err(|error| untrusted(at, error))?;
+        let parent = walk(&path.parent().unwrap_or_else(AbsPath::root), Trust::ROOT)
+            .map_err(|error| untrusted(at, error))?;
         sys::path::make_directory(parent.as_fd(), path.file_name().unwrap_or("."), 0o755).map_err(failed)?;
     }
     sys::process::set_umask(umask);
     let place = walk(at, Trust::ROOT).map_err(|error| untrusted(at, error))?;
     if sys::path::status(place.as_fd()).map_err(failed)?.kind != Kind::Directory {
-        return Err(Error::new(ErrorKind::Build, format!("{at} is not a directory")).help("remove it, or set another `root`"));
+        return Err(Error::new(ErrorKind::Build, format!("{at} is not a directory"))
+            .help("remove it, or set another `root`"));
     }
     if at.is_root() || sys::path::mount_of(place.as_fd()).map_err(failed)?.0 {
         return Err(Error::new(ErrorKind::Build, format!("something is mounted at {at} already"))

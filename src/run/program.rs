@@ -19,7 +19,8 @@ pub(super) struct Inherited {
 
 /// Becomes the user's program. Comes back only with what prevented it.
 pub(super) fn become_program(exec: &Exec, inherited: Inherited) -> Result<Infallible, Error> {
-    let failed = |error: sys::Error| Error::new(ErrorKind::Enter, "cannot start the program").caused_by(error);
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Enter, "cannot start the program").caused_by(error);
     // A home directory that is not mapped, or that the user may not enter, is no reason to keep a user out.
     if sys::path::change_directory(exec.directory.as_str()).is_err() {
         sys::path::change_directory("/").map_err(failed)?;
@@ -56,8 +57,11 @@ fn start(exec: &Exec) -> Error {
     }
     match refused {
         Some((file, error)) => explain(&file, error),
-        None => Error::new(ErrorKind::NotFound, format!("command {name:?} was not found inside, in {}", exec.search.join(":")))
-            .help("the program must lie in a directory that the map shows; `--dry-run` prints what is inside"),
+        None => Error::new(
+            ErrorKind::NotFound,
+            format!("command {name:?} was not found inside, in {}", exec.search.join(":")),
+        )
+        .help("the program must lie in a directory that the map shows; `--dry-run` prints what is inside"),
     }
 }
 
@@ -72,7 +76,9 @@ fn explain(file: &OsStr, error: sys::Error) -> Error {
         Errno::ACCESS => (
             ErrorKind::NotExecutable,
             format!("{file:?} cannot be executed by this user"),
-            Some("check its permissions and those of the directories above, and the option `noexec` of its mount"),
+            Some(
+                "check its permissions and those of the directories above, and the option `noexec` of its mount",
+            ),
         ),
         Errno::NOEXEC => (
             ErrorKind::NotExecutable,

@@ -15,11 +15,16 @@ const OWN_DESCRIPTORS: u64 = 16;
 /// for, and nothing in memory that another process of the user could read. Called first by a program, not by a
 /// library's user.
 pub fn prepare_process() -> Result<(), Error> {
-    let failed = |error: sys::Error| Error::new(ErrorKind::Host, "cannot prepare this process").caused_by(error);
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Host, "cannot prepare this process").caused_by(error);
     for (number, standard) in sys::fd::standard().map_err(failed)?.into_iter().enumerate() {
         if standard == Standard::Place {
-            let message = format!("descriptor {number} is a directory or a namespace, through which any root can be left");
-            return Err(Error::new(ErrorKind::Request, message).help(format!("redirect it: {number}</dev/null")));
+            let message = format!(
+                "descriptor {number} is a directory or a namespace, through which any root can be left"
+            );
+            return Err(
+                Error::new(ErrorKind::Request, message).help(format!("redirect it: {number}</dev/null"))
+            );
         }
     }
     sys::process::hide_memory(true).map_err(failed)?;
@@ -52,7 +57,8 @@ pub(super) fn make_room_for_descriptors(plan: &Plan) -> Result<Inherited, Error>
             let message = format!(
                 "this plan needs {needed} open descriptors, and the limit of this process is {current} (at most {maximum})"
             );
-            Error::new(ErrorKind::Host, message).help("raise it with `ulimit -n`, or LimitNOFILE= of the service")
+            Error::new(ErrorKind::Host, message)
+                .help("raise it with `ulimit -n`, or LimitNOFILE= of the service")
         };
         if maximum < needed {
             return Err(too_low());

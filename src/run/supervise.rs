@@ -39,7 +39,8 @@ struct Channel {
 
 /// Runs the session, and returns the program's exit status.
 pub(super) fn run(plan: &Plan, runner: &mut dyn Runner, inherited: Inherited) -> Result<u8, Error> {
-    let failed = |error: sys::Error| Error::new(ErrorKind::Enter, "cannot start the session").caused_by(error);
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Enter, "cannot start the session").caused_by(error);
     let channel =
         Channel { lifeline: sys::fd::pipe().map_err(failed)?, report: sys::fd::pipe().map_err(failed)? };
     // Blocked before the fork, so that no signal falls between the two processes.
@@ -82,7 +83,8 @@ fn supervise(
     hear: OwnedFd,
     signals: &Queue,
 ) -> Result<u8, Error> {
-    let failed = |error: sys::Error| Error::new(ErrorKind::Enter, "cannot supervise the session").caused_by(error);
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Enter, "cannot supervise the session").caused_by(error);
     if let Some(user) = user {
         map_ids(init, user)?;
         sys::process::hide_memory(true).map_err(failed)?;
@@ -137,10 +139,11 @@ fn map_ids(init: Pid, user: &UserNamespace) -> Result<(), Error> {
 /// What the host forbids when it refuses a user namespace.
 fn user_namespace_help(errno: i32) -> String {
     let setting = |name: &str| {
-        let value = std::fs::File::open(format!("/proc/sys/{}", name.replace('.', "/"))).ok().and_then(|mut file| {
-            let mut text = String::new();
-            file.read_to_string(&mut text).ok().map(|_| text.trim().to_owned())
-        });
+        let value =
+            std::fs::File::open(format!("/proc/sys/{}", name.replace('.', "/"))).ok().and_then(|mut file| {
+                let mut text = String::new();
+                file.read_to_string(&mut text).ok().map(|_| text.trim().to_owned())
+            });
         value.map(|value| format!("sysctl {name} is {value}"))
     };
     let settings = match Errno::from_raw_os_error(errno) {
@@ -148,8 +151,14 @@ fn user_namespace_help(errno: i32) -> String {
         _ => vec!["kernel.unprivileged_userns_clone", "kernel.apparmor_restrict_unprivileged_userns"],
     };
     let found: Vec<String> = settings.iter().filter_map(|name| setting(name)).collect();
-    let found = if found.is_empty() { "a security module or a chroot may be in the way".to_owned() } else { found.join(", ") };
-    format!("this host does not let ordinary users make a user namespace ({found}); change that, or enter as root")
+    let found = if found.is_empty() {
+        "a security module or a chroot may be in the way".to_owned()
+    } else {
+        found.join(", ")
+    };
+    format!(
+        "this host does not let ordinary users make a user namespace ({found}); change that, or enter as root"
+    )
 }
 
 /// Process 1 of the session. Comes back only with an error.
@@ -161,7 +170,8 @@ fn be_init(
     report: &OwnedFd,
     signals: Queue,
 ) -> Result<Infallible, Error> {
-    let failed = |error: sys::Error| Error::new(ErrorKind::Enter, "cannot start the session").caused_by(error);
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Enter, "cannot start the session").caused_by(error);
     sys::process::die_with_parent().map_err(failed)?;
     wait_for_start(alive);
     sys::process::hide_memory(true).map_err(failed)?;
@@ -199,7 +209,8 @@ fn wait_for_start(alive: &OwnedFd) {
 
 /// Takes in orphans and hands signals on until the program has ended; then ends, and with it the namespace.
 fn reap_until_end(program: Pid, report: &OwnedFd, signals: &Queue) -> Result<Infallible, Error> {
-    let failed = |error: sys::Error| Error::new(ErrorKind::Enter, "process 1 of the session").caused_by(error);
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Enter, "process 1 of the session").caused_by(error);
     sys::fd::drop_standard().map_err(failed)?;
     loop {
         while let Some(signal) = signals.next().map_err(failed)? {

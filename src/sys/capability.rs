@@ -65,7 +65,8 @@ pub fn effective() -> Result<u64> {
 
 /// Puts the secure bits back to what a login starts with. Fails when the caller has locked other ones.
 pub fn reset_secure_bits() -> Result<()> {
-    let bits = rustix::thread::capabilities_secure_bits().map_err(|errno| Error::new("prctl(PR_GET_SECUREBITS)", errno))?;
+    let bits = rustix::thread::capabilities_secure_bits()
+        .map_err(|errno| Error::new("prctl(PR_GET_SECUREBITS)", errno))?;
     if bits.is_empty() {
         return Ok(());
     }

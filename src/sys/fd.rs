@@ -58,7 +58,11 @@ fn close_range(first: u32, flags: libc::c_uint) -> std::result::Result<(), Errno
     // SAFETY: the callers either mark descriptors close-on-exec, which invalidates none of them, or close number
     // 4294967295, which no process can have open.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
-    if result == 0 { Ok(()) } else { Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
+    }
 }
 
 /// How many descriptors this process may have open, and how many it may ask for.
@@ -77,7 +81,8 @@ pub fn set_limit(current: u64) -> Result<()> {
 
 /// A pipe: the end to read from, the end to write to.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|errno| Error::new("pipe2(O_CLOEXEC)", errno))
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .map_err(|errno| Error::new("pipe2(O_CLOEXEC)", errno))
 }
 
 /// Has the other end of this pipe been closed? Does not wait.
@@ -93,7 +98,8 @@ pub fn is_closed(end: BorrowedFd<'_>) -> Result<bool> {
 /// terminal) does not wait for this process.
 pub fn drop_standard() -> Result<()> {
     // Without a /dev inside, an empty pipe serves as well.
-    let null = match rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, rustix::fs::Mode::empty()) {
+    let null = match rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, rustix::fs::Mode::empty())
+    {
         Ok(null) => null,
         Err(_) => pipe()?.0,
     };

@@ -25,25 +25,32 @@ pub fn groups() -> Result<Vec<u32>> {
 /// Sets the real, effective and saved group id.
 pub fn set_gid(gid: u32) -> Result<()> {
     let id = Gid::from_raw(gid);
-    rustix::thread::set_thread_res_gid(id, id, id).map_err(|errno| Error::new(format!("setresgid({gid})"), errno))
+    rustix::thread::set_thread_res_gid(id, id, id)
+        .map_err(|errno| Error::new(format!("setresgid({gid})"), errno))
 }
 
 /// Sets the real, effective and saved user id. From root to anybody else this ends all capabilities in use.
 pub fn set_uid(uid: u32) -> Result<()> {
     let id = Uid::from_raw(uid);
-    rustix::thread::set_thread_res_uid(id, id, id).map_err(|errno| Error::new(format!("setresuid({uid})"), errno))
+    rustix::thread::set_thread_res_uid(id, id, id)
+        .map_err(|errno| Error::new(format!("setresuid({uid})"), errno))
 }
 
 /// Runs `lookup` with the file access rights of a user: the kernel checks that user's permissions, and a network
 /// file system that does not trust root sees the user. Capabilities that are not about files stay.
 ///
 /// The process must be single-threaded and root.
-pub fn with_file_rights_of<T>(uid: u32, gid: u32, groups: &[u32], lookup: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn with_file_rights_of<T, E: From<Error>>(
+    uid: u32,
+    gid: u32,
+    groups: &[u32],
+    lookup: impl FnOnce() -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
     let own_groups = self::groups()?;
     let own_uid = rustix::process::geteuid().as_raw();
     let own_gid = rustix::process::getegid().as_raw();
     set_groups(groups)?;
-    let result = set_filesystem_ids(uid, gid).and_then(|()| lookup());
+    let result = set_filesystem_ids(uid, gid).map_err(E::from).and_then(|()| lookup());
     // Back to the own rights before anything else; a failure here outranks whatever the lookup said.
     set_filesystem_ids(own_uid, own_gid)?;
     set_groups(&own_groups)?;
@@ -99,7 +106,8 @@ impl StatusFile {
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
         let file = rustix::fs::open(c"/proc/self/status", flags, rustix::fs::Mode::empty())
             .map_err(|errno| Error::new("open(\"/proc/self/status\")", errno))?;
-        let fs = rustix::fs::fstatfs(&file).map_err(|errno| Error::new("fstatfs(\"/proc/self/status\")", errno))?;
+        let fs = rustix::fs::fstatfs(&file)
+            .map_err(|errno| Error::new("fstatfs(\"/proc/self/status\")", errno))?;
         if u64::try_from(fs.f_type) != Ok(PROC_SUPER_MAGIC) {
             return Err(Error::new("open(\"/proc/self/status\"): not a file of procfs", Errno::INVAL));
         }

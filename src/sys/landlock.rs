@@ -1,9 +1,7 @@
 //! The scoped-only Landlock domain: it takes no file right away, leaves setuid programs and mounts alone, and keeps
 //! a process from reaching processes outside the domain by signal, ptrace, `/proc/PID` or abstract socket.
 
-use landlock::{
-    CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
-};
+use landlock::{CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope};
 
 /// Puts this process, and everything it starts, into a domain of its own. Needs CAP_SYS_ADMIN or no_new_privs.
 pub fn enter_scope() -> Result<(), RulesetError> {

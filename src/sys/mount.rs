@@ -15,7 +15,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
 };
 
 use super::{Error, Result};
@@ -56,7 +57,8 @@ pub enum Propagation {
 
 /// Copies the mount that holds `source`, from `source` down; with everything mounted below it when `recursive`.
 pub fn clone_tree(source: BorrowedFd<'_>, recursive: bool) -> Result<Detached> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let mut flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
@@ -69,7 +71,8 @@ pub fn clone_tree(source: BorrowedFd<'_>, recursive: bool) -> Result<Detached> {
 pub fn new_filesystem(kind: &str, parameters: &[(&str, String)], attributes: Attributes) -> Result<Detached> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|errno| Error::new(format!("fsopen({kind:?})"), errno))?;
-    let explain = |call: String, errno: Errno| Error::new(call, errno).with_kernel_log(&context_log(context.as_fd()));
+    let explain =
+        |call: String, errno: Errno| Error::new(call, errno).with_kernel_log(&context_log(context.as_fd()));
     for (key, value) in parameters {
         let set = if value.is_empty() {
             rustix::mount::fsconfig_set_flag(context.as_fd(), *key)
@@ -119,7 +122,10 @@ pub fn set_attributes(
         userns_fd: 0,
     };
     mount_setattr(mount, &request, recursive).map_err(|errno| {
-        Error::new(format!("mount_setattr(fd, recursive={recursive}, {attributes:?}, {propagation:?})"), errno)
+        Error::new(
+            format!("mount_setattr(fd, recursive={recursive}, {attributes:?}, {propagation:?})"),
+            errno,
+        )
     })
 }
 
@@ -167,7 +173,8 @@ pub fn stop_sending_mount_events() -> Result<()> {
 /// no directory for it is needed.
 pub fn pivot_to_current_directory() -> Result<()> {
     rustix::process::pivot_root(c".", c".").map_err(|errno| Error::new("pivot_root(\".\", \".\")", errno))?;
-    rustix::mount::unmount(c".", UnmountFlags::DETACH).map_err(|errno| Error::new("umount2(\".\", MNT_DETACH)", errno))
+    rustix::mount::unmount(c".", UnmountFlags::DETACH)
+        .map_err(|errno| Error::new("umount2(\".\", MNT_DETACH)", errno))
 }
 
 /// Unmounts what is mounted at the directory behind `mountpoint`, with all that is mounted below it.
@@ -193,8 +200,12 @@ pub(super) fn has_mount_setattr() -> bool {
 /// Does the kernel know this attribute? Asked about standard input by a flag that makes it fail on a descriptor:
 /// unknown attributes are refused (EINVAL) before the descriptor is looked at (EBADF).
 pub(super) fn has_nosymfollow() -> bool {
-    let request =
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_NOSYMFOLLOW, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let request = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_NOSYMFOLLOW,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
     // SAFETY: -2 is no descriptor and no special value; it is passed to be refused.
     let nowhere = unsafe { BorrowedFd::borrow_raw(-2) };
     !matches!(mount_setattr(nowhere, &request, false), Err(Errno::INVAL | Errno::NOSYS))

@@ -31,7 +31,8 @@ pub fn map_single_ids(child: rustix::process::Pid, uid: u32, gid: u32) -> Result
         ("gid_map", format!("{gid} {gid} 1\n")),
     ] {
         let path = format!("/proc/{child}/{file}");
-        std::fs::write(&path, &text).map_err(|error| Error::new(format!("write({path:?}, {text:?})"), error))?;
+        std::fs::write(&path, &text)
+            .map_err(|error| Error::new(format!("write({path:?}, {text:?})"), error))?;
     }
     Ok(())
 }
@@ -60,10 +61,13 @@ pub fn map_id_ranges(
             .env_clear()
             .stdin(std::process::Stdio::null())
             .output()
-            .map_err(|error| Error::new(format!("{helper}"), error))?;
+            .map_err(|error| Error::new(helper, error))?;
         if !output.status.success() {
             let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(Error::new(format!("{helper} {child:?} {}: {message}", numbers.join(" ")), rustix::io::Errno::PERM));
+            return Err(Error::new(
+                format!("{helper} {child:?} {}: {message}", numbers.join(" ")),
+                rustix::io::Errno::PERM,
+            ));
         }
     }
     Ok(())

@@ -69,22 +69,39 @@ pub fn open(directory: BorrowedFd<'_>, relative: &str, links: Links) -> Result<O
 /// Opens the regular file `name` in `directory` for reading; a symbolic link is refused, a pipe does not block.
 pub fn open_file(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    openat2(directory, name, flags, ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH)
+    openat2(
+        directory,
+        name,
+        flags,
+        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH,
+    )
 }
 
 /// Opens the directory `name` in `directory` for listing.
 pub fn open_directory(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat2(directory, name, flags, ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH)
+    openat2(
+        directory,
+        name,
+        flags,
+        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH,
+    )
 }
 
-fn openat2(directory: BorrowedFd<'_>, relative: &str, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd> {
+fn openat2(
+    directory: BorrowedFd<'_>,
+    relative: &str,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd> {
     let mut attempt = 0;
     loop {
         match rustix::fs::openat2(directory, relative, flags, Mode::empty(), resolve) {
             // The kernel cannot tell whether a concurrent rename took the walk out of `directory`.
             Err(Errno::AGAIN | Errno::INTR) if attempt < RETRIES => attempt += 1,
-            Err(errno) => return Err(Error::new(format!("openat2({relative:?}, {flags:?}, {resolve:?})"), errno)),
+            Err(errno) => {
+                return Err(Error::new(format!("openat2({relative:?}, {flags:?}, {resolve:?})"), errno));
+            }
             Ok(fd) => return Ok(fd),
         }
     }
@@ -138,7 +155,8 @@ impl Kind {
 
 /// The text of the symbolic link that `link` stands on.
 pub fn link_text(link: BorrowedFd<'_>) -> Result<String> {
-    let text = rustix::fs::readlinkat(link, c"", Vec::new()).map_err(|errno| Error::new("readlinkat(fd)", errno))?;
+    let text =
+        rustix::fs::readlinkat(link, c"", Vec::new()).map_err(|errno| Error::new("readlinkat(fd)", errno))?;
     text.into_string().map_err(|_| Error::new("readlinkat(fd): not UTF-8", Errno::ILSEQ))
 }
 

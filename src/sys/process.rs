@@ -40,7 +40,9 @@ pub fn fork(into: NewNamespaces) -> Result<Fork> {
     let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
     match i32::try_from(result) {
         Ok(0) => Ok(Fork::Child),
-        Ok(pid) if pid > 0 => Pid::from_raw(pid).map(Fork::Parent).ok_or_else(|| Error::new("clone()", Errno::INVAL)),
+        Ok(pid) if pid > 0 => {
+            Pid::from_raw(pid).map(Fork::Parent).ok_or_else(|| Error::new("clone()", Errno::INVAL))
+        }
         _ => Err(Error::new(format!("clone({into:?})"), std::io::Error::last_os_error())),
     }
 }
@@ -88,12 +90,19 @@ pub fn set_umask(mask: u32) -> u32 {
 /// Becomes another program. Returns only what prevented it.
 ///
 /// `file` is used as it is: no search path, no shell.
-pub fn execute(file: &OsStr, arguments: &[OsString], environment: &[(OsString, OsString)]) -> Result<Infallible> {
+pub fn execute(
+    file: &OsStr,
+    arguments: &[OsString],
+    environment: &[(OsString, OsString)],
+) -> Result<Infallible> {
     let describe = || format!("execve({file:?})");
     let nul = |_| Error::new(describe(), Errno::INVAL);
     let file = CString::new(file.as_bytes()).map_err(nul)?;
-    let arguments: Vec<CString> =
-        arguments.iter().map(|argument| CString::new(argument.as_bytes())).collect::<std::result::Result<_, _>>().map_err(nul)?;
+    let arguments: Vec<CString> = arguments
+        .iter()
+        .map(|argument| CString::new(argument.as_bytes()))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(nul)?;
     let environment: Vec<CString> = environment
         .iter()
         .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()))

@@ -27,7 +27,8 @@ pub fn prepare() -> Result<()> {
     let set = |signal, handler| {
         let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
         // SAFETY: neither the default action nor ignoring runs code of this program.
-        unsafe { sigaction(signal, &action) }.map_err(|errno| Error::new(format!("sigaction({signal})"), errno))
+        unsafe { sigaction(signal, &action) }
+            .map_err(|errno| Error::new(format!("sigaction({signal})"), errno))
     };
     set(Signal::SIGCHLD, SigHandler::SigDfl)?;
     set(Signal::SIGXFSZ, SigHandler::SigIgn)?;
@@ -155,7 +156,8 @@ pub fn stop_self() -> Result<()> {
 /// Waits until one of the descriptors can be read; `true` at the place of each that can.
 pub fn wait_readable(descriptors: &[BorrowedFd<'_>]) -> Result<Vec<bool>> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut polled: Vec<PollFd<'_>> = descriptors.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    let mut polled: Vec<PollFd<'_>> =
+        descriptors.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     loop {
         match poll(&mut polled, PollTimeout::NONE) {
             Ok(_) => return Ok(polled.iter().map(|fd| fd.any().unwrap_or(false)).collect()),

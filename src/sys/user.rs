@@ -50,7 +50,8 @@ pub fn by_uid(uid: u32) -> Result<Option<Account>> {
 
 /// All groups of a user, the given primary one included.
 pub fn groups_of(name: &str, gid: u32) -> Result<Vec<u32>> {
-    let name_c = CString::new(name).map_err(|_| Error::new(format!("getgrouplist({name:?})"), Errno::INVAL))?;
+    let name_c =
+        CString::new(name).map_err(|_| Error::new(format!("getgrouplist({name:?})"), Errno::INVAL))?;
     nix::unistd::getgrouplist(&name_c, Gid::from_raw(gid))
         .map(|groups| groups.into_iter().map(Gid::as_raw).collect())
         .map_err(|errno| Error::new(format!("getgrouplist({name:?}, {gid})"), errno))

@@ -212,14 +212,6 @@ to = "a\nb""#,
             ),
             (
                 r#"target = "/a"
-open_as = "user"
-follow_symlinks = true"#,
-                &[
-                    r#"7:19: `follow_symlinks` together with `open_as = "user"` | links are followed only where every component belongs to root; name the path that the link leads to"#,
-                ],
-            ),
-            (
-                r#"target = "/a"
 open_as = "bob"
 propagation = "shared""#,
                 &[
