@@ -82,7 +82,7 @@ pub fn built_in() -> Result<Policy, Diagnostics> {
 
 /// The policy of `layers`: the base map first, then the drop-ins in their order.
 pub fn parse(layers: &[SourceFile]) -> Result<Policy, Diagnostics> {
-    let built_in = built_in_file();
+    let built_in = SourceFile { name: BUILT_IN_NAME.to_owned(), text: settings_of(BUILT_IN).to_owned() };
     let bottom = Source::new(&built_in);
     let sources: Vec<Source<'_>> = std::iter::once(bottom).chain(layers.iter().map(Source::new)).collect();
     let problems = Problems::new(&sources);
@@ -93,7 +93,13 @@ pub fn parse(layers: &[SourceFile]) -> Result<Policy, Diagnostics> {
     }
 }
 
-/// Reads all `sources`, of which the first is the built-in map. There is no policy without a report of why.
+/// The part of a map before its first profile, line for line. Each login reads a map, so what is not wanted of the
+/// built-in one is not read a second time.
+fn settings_of(map: &str) -> &str {
+    map.find("\n[[profile]]").map_or(map, |end| &map[..=end])
+}
+
+/// Reads all `sources`, of which the first holds the built-in map's settings. There is no policy without a report of why.
 fn read(problems: &Problems<'_>, sources: &[Source<'_>]) -> Option<Policy> {
     if sources.len() > LAYERS_MAX + 1 {
         problems
@@ -101,7 +107,7 @@ fn read(problems: &Problems<'_>, sources: &[Source<'_>]) -> Option<Policy> {
         return None;
     }
     let mut files = sources.iter().enumerate().map(|(index, source)| read_source(problems, index, source));
-    // Of the built-in map only its settings are wanted here, as what holds where nobody says otherwise.
+    // What holds where nobody says otherwise.
     let bottom = files.next()??.defaults;
     let layers: Vec<Option<Layer>> = files.collect();
     if layers.is_empty() {
