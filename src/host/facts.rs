@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::error::{Error, ErrorKind};
 use crate::model::facts::{Facts, KernelFeatures, Look, PathFact, SubordinateIds};
 use crate::model::path::AbsPath;
-use crate::model::policy::Policy;
+use crate::model::policy::{MountKind, Policy};
 use crate::model::subject::Subject;
 use crate::plan::{self, Request};
 use crate::sys;
@@ -36,7 +36,6 @@ fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys:
         kernel: kernel_features(),
         terminal: sys::fd::terminal().is_some(),
         subordinate: if privileged { None } else { subordinate_ids(subject) },
-        tty_group: if privileged { sys::user::group_id("tty")? } else { None },
         ..Facts::default()
     };
     let (groups, paths) = plan::selection_questions(policy, subject);
@@ -48,6 +47,9 @@ fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys:
     ask(&mut facts, paths, &rights);
     if let Ok(profile) = plan::select(policy, subject, &facts, request.profile.as_deref()) {
         ask(&mut facts, plan::mount_questions(profile, subject), &rights);
+        if privileged && profile.mounts.iter().any(|rule| rule.kind == MountKind::Devpts) {
+            facts.tty_group = sys::user::group_id("tty")?;
+        }
     }
     Ok(facts)
 }

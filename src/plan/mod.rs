@@ -117,7 +117,8 @@ pub fn plan(
     let profile = select(policy, subject, facts, request.profile.as_deref())?;
     let settings = &profile.settings;
 
-    let mut placer = Placer { subject, facts, notes: Vec::new(), errors: Vec::new() };
+    let terminal = facts.terminal && !host_placement;
+    let mut placer = Placer { subject, facts, terminal, notes: Vec::new(), errors: Vec::new() };
     let placements = placer.place_all(&profile.mounts);
     let tree = tree::build(placements, &profile.origin, &mut placer);
     let Placer { notes, mut errors, .. } = placer;

@@ -47,6 +47,8 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
 pub(super) struct Placer<'a> {
     pub(super) subject: &'a Subject,
     pub(super) facts: &'a Facts,
+    /// Is there a terminal to be shown inside? Not in a tree that many sessions will share.
+    pub(super) terminal: bool,
     pub(super) notes: Vec<String>,
     pub(super) errors: Vec<PlanError>,
 }
@@ -277,7 +279,7 @@ impl Placer<'_> {
             add(below("ptmx")?, Thing::Symlink { to: "pts/ptmx".to_owned() }, false);
         }
         add(below("shm")?, memory(shm_size, 0o1777, Attributes::STANDARD), false);
-        if self.facts.terminal {
+        if self.terminal {
             // The pseudo terminals inside are new ones. The one that the session came on gets the name under which
             // ttyname(3) still finds it.
             add(

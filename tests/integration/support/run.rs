@@ -20,6 +20,7 @@ use super::{LIMIT, User, ensure};
 #[derive(Debug)]
 pub struct Run {
     command: Command,
+    stdin: Stdio,
     input: Option<Vec<u8>>,
     limit: Duration,
 }
@@ -42,7 +43,7 @@ impl Run {
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").process_group(0).current_dir("/");
-        Self { command, input: None, limit: LIMIT }
+        Self { command, stdin: Stdio::null(), input: None, limit: LIMIT }
     }
 
     /// One argument more.
@@ -71,13 +72,14 @@ impl Run {
 
     /// What it reads; nothing unless said.
     pub fn input(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Stdio::piped();
         self.input = Some(text.into());
         self
     }
 
     /// Another descriptor as its standard input.
     pub fn stdin(mut self, from: impl Into<Stdio>) -> Self {
-        self.command.stdin(from);
+        self.stdin = from.into();
         self
     }
 
@@ -117,15 +119,8 @@ impl Run {
 
     /// Starts it.
     pub fn start(mut self) -> Result<Running, Failed> {
-        if self.input.is_some() {
-            self.command.stdin(Stdio::piped());
-        }
         let shown = format!("{:?}", self.command);
-        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        if self.input.is_none() {
-            // Unless the test gave one: a standard input that was set is not set again.
-            self.command.stdin(self.command_stdin());
-        }
+        self.command.stdin(self.stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().map_err(|error| format!("{shown}: {error}"))?;
         let pid = Pid::from_child(&child);
         let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
@@ -135,10 +130,17 @@ impl Run {
         };
         let stdout = quiet(child.stdout.take().unwrap().into())?;
         let stderr = quiet(child.stderr.take().unwrap().into())?;
-        let deadline = Instant::now() + self.limit;
-        let stdin = child.stdin.take();
-        let mut running =
-            Running { shown, child, pid, ended, deadline, stdin, streams: [stdout, stderr], heard: Default::default(), finished: false };
+        let mut running = Running {
+            shown,
+            pid,
+            ended,
+            stdin: child.stdin.take(),
+            child,
+            deadline: Instant::now() + self.limit,
+            streams: [stdout, stderr],
+            heard: Default::default(),
+            status: None,
+        };
         if let Some(input) = self.input {
             running.write(&input)?;
             running.close_input();
@@ -146,8 +148,198 @@ impl Run {
         Ok(running)
     }
 
+    /// The command alone, for a caller that sets its descriptors and watches it.
+    pub(super) fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Runs it to its end.
     pub fn finish(self) -> Result<Outcome, Failed> {
         self.start()?.finish()
     }
+}
+
+/// A program that runs. Killed, with its process group, when the test lets go of it.
+#[derive(Debug)]
+pub struct Running {
+    shown: String,
+    child: Child,
+    pid: Pid,
+    ended: OwnedFd,
+    deadline: Instant,
+    stdin: Option<ChildStdin>,
+    streams: [Option<OwnedFd>; 2],
+    heard: [Vec<u8>; 2],
+    status: Option<std::process::ExitStatus>,
+}
+
+impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Writes to its standard input, which must have been asked for by [`Run::input`] or given as a pipe.
+    pub fn write(&mut self, text: &[u8]) -> Result<(), Failed> {
+        self.stdin.as_mut().ok_or("its input is closed")?.write_all(text).map_err(Failed::from)
+    }
+
+    /// Ends its standard input.
+    pub fn close_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Sends it, and nobody else, a signal.
+    pub fn signal(&self, signal: Signal) -> Result<(), Failed> {
+        rustix::process::pidfd_send_signal(&self.ended, signal).map_err(Failed::from)
+    }
+
+    /// Waits until it has written `text` to its standard output.
+    pub fn expect(&mut self, text: &str) -> Result<(), Failed> {
+        self.listen_until(&format!("it writes {text:?}"), |running| running.stdout().contains(text))
+    }
+
+    /// What it has written to its standard output so far.
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.heard[0]).into_owned()
+    }
+
+    /// Has it ended?
+    pub fn has_ended(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Waits until it has ended and nobody else holds its output any more.
+    pub fn finish(mut self) -> Result<Outcome, Failed> {
+        self.close_input();
+        self.listen_until("it ends and lets go of its output", |running| {
+            running.status.is_some() && running.streams.iter().all(Option::is_none)
+        })?;
+        let status = self.status.ok_or("it has not ended")?;
+        let [stdout, stderr] = [0, 1].map(|at: usize| String::from_utf8_lossy(&self.heard[at]).into_owned());
+        Ok(Outcome { code: status.code(), signal: status.signal(), stdout, stderr })
+    }
+
+    fn listen_until(&mut self, what: &str, enough: impl Fn(&Self) -> bool) -> Result<(), Failed> {
+        while !enough(self) {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let silent = self.status.is_some() && self.streams.iter().all(Option::is_none);
+            if left.is_zero() || silent {
+                let why = if silent { "ended" } else { "took too long" };
+                let heard = self.heard.each_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+                return Err(format!("{}: {why} before {what}; it wrote {heard:?}", self.shown).into());
+            }
+            self.listen(left)?;
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self, at_most: Duration) -> Result<(), Failed> {
+        let open: Vec<usize> = [0, 1].into_iter().filter(|at| self.streams[*at].is_some()).collect();
+        let mut polled: Vec<PollFd<'_>> =
+            open.iter().map(|at| PollFd::new(self.streams[*at].as_ref().unwrap(), PollFlags::IN)).collect();
+        if self.status.is_none() {
+            polled.push(PollFd::new(&self.ended, PollFlags::IN));
+        }
+        let at_most = Timespec { tv_sec: i64::try_from(at_most.as_secs())?, tv_nsec: at_most.subsec_nanos().into() };
+        match poll(&mut polled, Some(&at_most)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        drop(polled);
+        for at in open {
+            let mut buffer = [0_u8; 65536];
+            match rustix::io::read(self.streams[at].as_ref().unwrap().as_fd(), &mut buffer) {
+                Ok(0) => self.streams[at] = None,
+                Ok(length) => self.heard[at].extend_from_slice(&buffer[..length]),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        if self.status.is_none() {
+            self.status = self.child.try_wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            // The program has not been waited for, so its id, which is its group's as well, is still its own.
+            let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Outcome {
+    /// Fails with what it wrote unless it ended with this exit status.
+    pub fn expect_code(self, code: i32) -> Result<Self, Failed> {
+        ensure!(self.code == Some(code), "exit status {code} was expected: {self:?}");
+        Ok(self)
+    }
+
+    /// Fails unless it ended well; returns what it wrote to its standard output.
+    pub fn output(self) -> Result<String, Failed> {
+        self.expect_code(0).map(|outcome| outcome.stdout)
+    }
+}
+
+/// What a program costs.
+#[derive(Clone, Debug)]
+pub struct Cost {
+    /// As with [`Outcome`].
+    pub outcome: Outcome,
+    /// From its start to its end.
+    pub wall: Duration,
+    /// The most memory it had in RAM at once, in bytes.
+    pub peak_memory: u64,
+}
+
+/// Runs `session-enter` with these arguments and measures it.
+///
+/// A child process of its own does it: the kernel counts the memory that a process had between `fork` and `exec`,
+/// which is its parent's, and the parent is to be small.
+pub fn cost(arguments: &[&str]) -> Result<Cost, Failed> {
+    let outcome = Run::new(super::own_program()).arg("role:measure").args(arguments).finish()?;
+    let value: Value = serde_json::from_str(&outcome.stdout).map_err(|error| format!("{error}: {outcome:?}"))?;
+    let number = |key: &str| value[key].as_u64().ok_or_else(|| format!("no {key} in {value}"));
+    Ok(Cost {
+        wall: Duration::from_micros(number("wall")?),
+        peak_memory: number("peak")? * 1024,
+        outcome: Outcome {
+            code: value["code"].as_i64().and_then(|code| i32::try_from(code).ok()),
+            signal: None,
+            stdout: String::new(),
+            stderr: value["stderr"].as_str().unwrap_or_default().to_owned(),
+        },
+    })
+}
+
+/// The role of [`cost`]'s child.
+pub fn measure(arguments: &[String]) -> ExitCode {
+    let began = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_session-enter"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program that is tested can be started");
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).expect("messages are text");
+    let mut status = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    let pid = i32::try_from(child.id()).unwrap();
+    // SAFETY: both pointers lead to live values of the types that the call writes.
+    let waited = unsafe { libc::wait4(pid, &mut status, 0, usage.as_mut_ptr()) };
+    let wall = began.elapsed();
+    assert_eq!(waited, pid, "the child has been waited for");
+    // SAFETY: zeroed at first, which is a valid value of plain numbers, and then written by the call.
+    let usage = unsafe { usage.assume_init() };
+    let wall = u64::try_from(wall.as_micros()).unwrap();
+    println!("{}", json!({ "wall": wall, "peak": usage.ru_maxrss, "code": libc::WEXITSTATUS(status), "stderr": stderr }));
+    ExitCode::SUCCESS
 }

@@ -1,0 +1,78 @@
+//! What must be the same before and after.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::{Verdict, ensure_eq, until};
+
+/// Everything that a session could leave behind on a host. To be compared in an [`isolated`](super::isolated) test,
+/// where nobody else changes anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostState {
+    /// `/proc/self/mountinfo`, to the byte.
+    pub mounts: String,
+    /// The mount namespaces that any process is in.
+    pub mount_namespaces: BTreeSet<String>,
+    /// The names in `/run` and, at every depth, in `/run/session-sandbox`.
+    pub run: BTreeSet<String>,
+    /// The names in `/var/lib/workspace`, at every depth.
+    pub workspace: BTreeSet<String>,
+    /// The ids of the processes that `session-enter` is the name of, dead ones that nobody waited for included.
+    pub processes: BTreeSet<String>,
+}
+
+impl HostState {
+    /// As it is now.
+    pub fn now() -> Self {
+        let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let mut run = names("/run", false);
+        run.extend(names("/run/session-sandbox", true));
+        Self {
+            mounts: String::from_utf8_lossy(&mounts).into_owned(),
+            mount_namespaces: process_ids()
+                .filter_map(|id| std::fs::read_link(format!("/proc/{id}/ns/mnt")).ok())
+                .map(|link| link.to_string_lossy().into_owned())
+                .collect(),
+            run,
+            workspace: names("/var/lib/workspace", true),
+            processes: process_ids()
+                .filter(|id| std::fs::read(format!("/proc/{id}/comm")).is_ok_and(|name| name == b"session-enter\n"))
+                .collect(),
+        }
+    }
+
+    /// Fails with every difference to `after`.
+    pub fn assert_same(&self, after: &Self) -> Verdict {
+        ensure_eq!(after.mounts, self.mounts, "the host's mount table has changed");
+        ensure_eq!(after.processes, self.processes, "processes were left behind");
+        ensure_eq!(after.mount_namespaces, self.mount_namespaces, "mount namespaces were left behind");
+        ensure_eq!(after.run, self.run, "/run has changed");
+        ensure_eq!(after.workspace, self.workspace, "/var/lib/workspace has changed");
+        Ok(())
+    }
+
+    /// Fails unless the host becomes like this again. The kernel takes a moment to end what was killed.
+    pub fn assert_returns(&self) -> Verdict {
+        match until("the host is as it was", || (Self::now() == *self).then_some(())) {
+            Ok(()) => Ok(()),
+            Err(late) => self.assert_same(&Self::now()).and(Err(late)),
+        }
+    }
+}
+
+/// The ids of all processes.
+pub fn process_ids() -> impl Iterator<Item = String> {
+    let names = names("/proc", false).into_iter();
+    names.filter_map(|path| path.strip_prefix("/proc/").map(str::to_owned)).filter(|id| id.parse::<u32>().is_ok())
+}
+
+fn names(folder: impl AsRef<Path>, at_every_depth: bool) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        found.insert(entry.path().to_string_lossy().into_owned());
+        if at_every_depth && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(names(entry.path(), true));
+        }
+    }
+    found
+}
