@@ -105,6 +105,14 @@ pub enum PlanError {
         /// What it is.
         what: &'static str,
     },
+    /// Something at `/` that nothing can stand on.
+    #[error("{origin}: a {kind} that is no directory cannot be the root")]
+    Root {
+        /// The map line.
+        origin: Origin,
+        /// What kind of entry.
+        kind: &'static str,
+    },
     /// A mount point that would have to be created in a bound tree.
     #[error(
         "{origin}: mount point {target} lies in {holder}, which is bound from the host, and {path} there is {found}"
@@ -175,6 +183,7 @@ impl PlanError {
             Self::Source { remedy, .. } => (*remedy).to_owned(),
             Self::Duplicate { .. } => "remove one of the two entries".to_owned(),
             Self::BelowLeaf { above, .. } => format!("remove the entry, or make {above} a directory"),
+            Self::Root { .. } => "make / a tmpfs, or bind a directory there".to_owned(),
             Self::Mountpoint { path, wanted, .. } => {
                 format!("make {path} {wanted} on the host: nothing is ever created in a bound tree")
             }

@@ -83,7 +83,10 @@ impl Builder {
     fn add(&mut self, placement: Placement, placer: &mut Placer<'_>) -> Result<(), PlanError> {
         let Placement { origin, target, thing, optional, explicit } = placement;
         let Some((holder, ground)) = self.ground_below(&target) else {
-            // The root stands on nothing.
+            // The root stands on nothing, and everything else on it.
+            if !matches!(thing, Thing::Mount { node: Node::Directory, .. }) {
+                return Err(PlanError::Root { origin, kind: word(&thing) });
+            }
             self.make(origin, target, thing);
             return Ok(());
         };

@@ -32,7 +32,7 @@ pub struct Kernel {
     root: Option<OwnedFd>,
     /// Does the plan mount files of its own over files of bound trees?
     needs_scratch: bool,
-    /// Where those files lie. Stacked below the tree, where only we can reach it.
+    /// Where those files lie.
     scratch: Option<OwnedFd>,
     /// This process, to be asked who it has become.
     status: Option<StatusFile>,
@@ -188,11 +188,7 @@ impl Kernel {
         if step.target.is_root() {
             let below = sys::path::open_root()?;
             if self.needs_scratch {
-                let parameters = [("source", "session-sandbox".to_owned()), ("mode", "700".to_owned())];
-                let scratch =
-                    sys::mount::new_filesystem("tmpfs", &parameters, sys::mount::Attributes::empty())?;
-                sys::mount::attach(scratch.as_fd(), below.as_fd())?;
-                self.scratch = Some(scratch.into());
+                self.scratch = Some(attach_scratch(below.as_fd())?);
             }
             sys::mount::attach(mount.as_fd(), below.as_fd())?;
             // One descriptor to stand on, one to seal.
@@ -225,8 +221,7 @@ impl Kernel {
         sys::path::set_owner(directory, name, owner.uid, owner.gid)
     }
 
-    /// A file that can be mounted. It lies in a file system that is attached below the tree's root: out of sight,
-    /// but in this namespace, without which the kernel would not let a part of it be mounted elsewhere.
+    /// A file that can be mounted elsewhere.
     fn scratch_file(&mut self, at: usize, content: &str, mode: u32, owner: Ids) -> sys::Result<OwnedFd> {
         let scratch =
             self.scratch.as_ref().ok_or_else(|| sys::Error::new("no scratch file system", Errno::INVAL))?;
@@ -253,9 +248,12 @@ impl Kernel {
             Mode::Chroot => sys::namespace::change_root_to_current_directory()?,
         }
         sys::path::change_directory("/")?;
-        let now = sys::path::open_root()?;
-        if !sys::path::same_file(now.as_fd(), root.as_fd())? {
-            return Err(sys::Error::new("stat(\"/\"): not the root that was built", Errno::XDEV));
+        // Above `/` there is nothing but `/`: had the old root been left stacked on the new one, `..` would lead to it.
+        for path in ["/", "/.."] {
+            let now = sys::path::open_place(path)?;
+            if sys::path::mount_of(now.as_fd())? != sys::path::mount_of(root.as_fd())? {
+                return Err(sys::Error::new(format!("stat({path:?}): not the root that was built"), Errno::XDEV));
+            }
         }
         Ok(())
     }
@@ -284,6 +282,18 @@ impl Runner for Kernel {
             }
         }
     }
+}
+
+/// A file system for the files that will be mounted over others. It hangs on the host's `/proc` as this namespace
+/// still sees it: it must be attached somewhere in the namespace, or the kernel would not let a part of it be mounted
+/// elsewhere; it must not lie on `/`, where it would cover the old root that is to be let go of; and it goes away
+/// with the old root.
+fn attach_scratch(host_root: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
+    let parameters = [("source", "session-sandbox".to_owned()), ("mode", "700".to_owned())];
+    let scratch = sys::mount::new_filesystem("tmpfs", &parameters, sys::mount::Attributes::empty())?;
+    let unused = sys::path::open(host_root, "proc", Links::Refuse)?;
+    sys::mount::attach(scratch.as_fd(), unused.as_fd())?;
+    Ok(scratch.into())
 }
 
 /// The map's words as the kernel's bits.

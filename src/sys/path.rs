@@ -109,8 +109,13 @@ fn openat2(
 
 /// `/` as this process sees it.
 pub fn open_root() -> Result<OwnedFd> {
-    rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::new("open(\"/\", O_PATH)", errno))
+    open_place("/")
+}
+
+/// The directory `path`, which nobody but this program can have put there.
+pub fn open_place(path: &str) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::new(format!("open({path:?}, O_PATH)"), errno))
 }
 
 /// What `fd` stands on. Does not ask a network or FUSE server, which may never answer.
@@ -130,13 +135,6 @@ pub fn mount_of(fd: BorrowedFd<'_>) -> Result<(bool, u64)> {
     let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
         .map_err(|errno| Error::new("statx(fd, MNT_ID)", errno))?;
     Ok((stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT), stat.stx_mnt_id))
-}
-
-/// Device and inode number: the same for two descriptors of one file.
-pub fn same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
-    let identity = |fd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
-    let compare = || -> std::result::Result<bool, Errno> { Ok(identity(one)? == identity(other)?) };
-    compare().map_err(|errno| Error::new("fstat(fd)", errno))
 }
 
 impl Kind {

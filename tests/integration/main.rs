@@ -17,9 +17,16 @@
     clippy::disallowed_methods,
     reason = "a test's way to fail is to stop; the project's rules for programs that run as root are not about it"
 )]
-#![allow(unsafe_code, reason = "what is done between fork and exec, and what the standard library has no call for")]
-#![allow(unreachable_pub, reason = "nothing is reached from outside of a test; `pub` is what other files may use")]
+#![allow(
+    unsafe_code,
+    reason = "what is done between fork and exec, and what the standard library has no call for"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "nothing is reached from outside of a test; `pub` is what other files may use"
+)]
 
+mod enter;
 mod support;
 
 use std::process::ExitCode;
@@ -27,7 +34,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn trials() -> Vec<Trial> {
-    [].into_iter().flatten().collect()
+    [enter::trials()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

@@ -90,7 +90,10 @@ pub fn is_root() -> bool {
 
 /// Where a program is, for whoever runs it.
 pub fn tool(name: &str) -> Option<PathBuf> {
-    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].into_iter().map(|folder| Path::new(folder).join(name)).find(|file| file.exists())
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .into_iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|file| file.exists())
 }
 
 /// A test. Without what it needs it is shown as ignored, with the reason; or fails, where everything is required.

@@ -36,7 +36,9 @@ impl HostState {
             run,
             workspace: names("/var/lib/workspace", true),
             processes: process_ids()
-                .filter(|id| std::fs::read(format!("/proc/{id}/comm")).is_ok_and(|name| name == b"session-enter\n"))
+                .filter(|id| {
+                    std::fs::read(format!("/proc/{id}/comm")).is_ok_and(|name| name == b"session-enter\n")
+                })
                 .collect(),
         }
     }
@@ -63,7 +65,9 @@ impl HostState {
 /// The ids of all processes.
 pub fn process_ids() -> impl Iterator<Item = String> {
     let names = names("/proc", false).into_iter();
-    names.filter_map(|path| path.strip_prefix("/proc/").map(str::to_owned)).filter(|id| id.parse::<u32>().is_ok())
+    names
+        .filter_map(|path| path.strip_prefix("/proc/").map(str::to_owned))
+        .filter(|id| id.parse::<u32>().is_ok())
 }
 
 fn names(folder: impl AsRef<Path>, at_every_depth: bool) -> BTreeSet<String> {

@@ -21,7 +21,10 @@ pub fn print() {
     // First, before anything here opens a descriptor of its own.
     let descriptors = descriptors();
     let text = |path: &str| std::fs::read_to_string(path).unwrap_or_else(|error| error.to_string());
-    let link = |path: &str| std::fs::read_link(path).map_or_else(|error| error.to_string(), |to| to.to_string_lossy().into_owned());
+    let link = |path: &str| {
+        std::fs::read_link(path)
+            .map_or_else(|error| error.to_string(), |to| to.to_string_lossy().into_owned())
+    };
     let environment: Vec<(String, String)> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
@@ -29,7 +32,8 @@ pub fn print() {
         .into_iter()
         .map(|name| (name, link(&format!("/proc/self/ns/{name}"))))
         .collect();
-    let root = std::fs::metadata("/").map(|root| json!({ "dev": root.dev(), "ino": root.ino(), "mode": root.mode() & 0o7777 }));
+    let root = std::fs::metadata("/")
+        .map(|root| json!({ "dev": root.dev(), "ino": root.ino(), "mode": root.mode() & 0o7777 }));
     println!(
         "{}",
         json!({
@@ -48,7 +52,9 @@ pub fn print() {
 
 fn status(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter_map(|line| line.split_once(':'));
-    lines.map(|(key, value)| (key.to_owned(), value.split_whitespace().collect::<Vec<_>>().join(" "))).collect()
+    lines
+        .map(|(key, value)| (key.to_owned(), value.split_whitespace().collect::<Vec<_>>().join(" ")))
+        .collect()
 }
 
 fn descriptors() -> BTreeMap<String, String> {
@@ -89,7 +95,8 @@ impl Probe {
     /// The whole environment, sorted.
     pub fn environment(&self) -> Vec<(&str, &str)> {
         let pairs = self.0["environment"].as_array().into_iter().flatten();
-        let mut pairs: Vec<_> = pairs.filter_map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?))).collect();
+        let mut pairs: Vec<_> =
+            pairs.filter_map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?))).collect();
         pairs.sort_unstable();
         pairs
     }

@@ -37,7 +37,11 @@ impl Terminal {
         unsafe {
             command.pre_exec(|| {
                 rustix::process::setsid()?;
-                if libc::ioctl(0, libc::TIOCSCTTY, 0) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+                if libc::ioctl(0, libc::TIOCSCTTY, 0) == 0 {
+                    Ok(())
+                } else {
+                    Err(std::io::Error::last_os_error())
+                }
             })
         };
         let child = command.spawn()?;
@@ -60,7 +64,11 @@ impl Terminal {
                 return Ok(before);
             }
             ensure!(Instant::now() < deadline, "{text:?} did not appear; what did is {:?}", self.seen);
-            ensure!(self.listen()?, "{text:?} did not appear before the program let go; what did is {:?}", self.seen);
+            ensure!(
+                self.listen()?,
+                "{text:?} did not appear before the program let go; what did is {:?}",
+                self.seen
+            );
         }
     }
 

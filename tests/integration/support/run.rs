@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{LIMIT, User, ensure};
 
-/// A program to be run: in a process group of its own, with a clean environment, as root unless another user is named.
+/// A program to be run: with a clean environment, in `/`, as root unless another user is named.
 #[derive(Debug)]
 pub struct Run {
     command: Command,
@@ -42,7 +42,7 @@ impl Run {
     /// `program`, looked for in the usual places unless it is a path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").process_group(0).current_dir("/");
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir("/");
         Self { command, stdin: Stdio::null(), input: None, limit: LIMIT }
     }
 
@@ -120,6 +120,8 @@ impl Run {
     /// Starts it.
     pub fn start(mut self) -> Result<Running, Failed> {
         let shown = format!("{:?}", self.command);
+        // So that a test that gives up can end what the program has started, too.
+        self.command.process_group(0);
         self.command.stdin(self.stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().map_err(|error| format!("{shown}: {error}"))?;
         let pid = Pid::from_child(&child);
@@ -241,7 +243,8 @@ impl Running {
         if self.status.is_none() {
             polled.push(PollFd::new(&self.ended, PollFlags::IN));
         }
-        let at_most = Timespec { tv_sec: i64::try_from(at_most.as_secs())?, tv_nsec: at_most.subsec_nanos().into() };
+        let at_most =
+            Timespec { tv_sec: i64::try_from(at_most.as_secs())?, tv_nsec: at_most.subsec_nanos().into() };
         match poll(&mut polled, Some(&at_most)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -304,7 +307,8 @@ pub struct Cost {
 /// which is its parent's, and the parent is to be small.
 pub fn cost(arguments: &[&str]) -> Result<Cost, Failed> {
     let outcome = Run::new(super::own_program()).arg("role:measure").args(arguments).finish()?;
-    let value: Value = serde_json::from_str(&outcome.stdout).map_err(|error| format!("{error}: {outcome:?}"))?;
+    let value: Value =
+        serde_json::from_str(&outcome.stdout).map_err(|error| format!("{error}: {outcome:?}"))?;
     let number = |key: &str| value[key].as_u64().ok_or_else(|| format!("no {key} in {value}"));
     Ok(Cost {
         wall: Duration::from_micros(number("wall")?),
@@ -340,6 +344,9 @@ pub fn measure(arguments: &[String]) -> ExitCode {
     // SAFETY: zeroed at first, which is a valid value of plain numbers, and then written by the call.
     let usage = unsafe { usage.assume_init() };
     let wall = u64::try_from(wall.as_micros()).unwrap();
-    println!("{}", json!({ "wall": wall, "peak": usage.ru_maxrss, "code": libc::WEXITSTATUS(status), "stderr": stderr }));
+    println!(
+        "{}",
+        json!({ "wall": wall, "peak": usage.ru_maxrss, "code": libc::WEXITSTATUS(status), "stderr": stderr })
+    );
     ExitCode::SUCCESS
 }

@@ -48,11 +48,19 @@ pub fn unusable() -> Option<String> {
     let ask = || -> Result<(), Failed> {
         let user = bob()?;
         let outcome = Run::new("unshare").args(["--user", "true"]).user(&user).finish()?;
-        ensure!(outcome.code == Some(0), "ordinary users cannot make user namespaces: {}", outcome.stderr.trim());
+        ensure!(
+            outcome.code == Some(0),
+            "ordinary users cannot make user namespaces: {}",
+            outcome.stderr.trim()
+        );
         Ok(())
     };
     ANSWER
-        .get_or_init(|| ask().err().map(|failed| format!("needs an ordinary user: {}", failed.message().unwrap_or("none"))))
+        .get_or_init(|| {
+            ask()
+                .err()
+                .map(|failed| format!("needs an ordinary user: {}", failed.message().unwrap_or("none")))
+        })
         .clone()
 }
 
@@ -78,7 +86,13 @@ fn look_up(name: &str) -> Result<Option<User>, Failed> {
         .collect();
     groups.sort_unstable();
     groups.dedup();
-    Ok(Some(User { name: name.to_owned(), uid: found.uid.as_raw(), gid: found.gid.as_raw(), groups, home: found.dir }))
+    Ok(Some(User {
+        name: name.to_owned(),
+        uid: found.uid.as_raw(),
+        gid: found.gid.as_raw(),
+        groups,
+        home: found.dir,
+    }))
 }
 
 /// Kept locked, shared, for as long as this run may use the accounts.

@@ -51,7 +51,10 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = parent.join(format!("session-sandbox-tests-{}-{number}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|error| format!("{folder:?}: {error}"))?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| format!("{folder:?}: {error}"))?;
         let world = Self { folder, owner };
         world.give(&world.folder)?;
         Ok(world)
@@ -89,18 +92,26 @@ impl World {
 
     /// Writes a map of one profile, which everybody matches: `settings`, what programs need, and `mounts`.
     pub fn map(&self, settings: &str, mounts: &str) -> Result<PathBuf, Failed> {
-        self.file("map.toml", format!("version = 1\n[[profile]]\nname = \"test\"\n{settings}\n{PROGRAMS}\n{mounts}\n"))
+        self.file(
+            "map.toml",
+            format!("version = 1\n[[profile]]\nname = \"test\"\n{settings}\n{PROGRAMS}\n{mounts}\n"),
+        )
     }
 
     /// Like [`World::map`], with the probe at `/probe`.
     pub fn probe_map(&self, settings: &str, mounts: &str) -> Result<PathBuf, Failed> {
         let program = self.reachable(&own_program(), "integration")?;
-        let bind = format!("[[profile.mount]]\ntarget = \"/probe\"\nsource = {program:?}\noptions = [\"ro\"]\n{mounts}");
+        let bind = format!(
+            "[[profile.mount]]\ntarget = \"/probe\"\nsource = {program:?}\noptions = [\"ro\"]\n{mounts}"
+        );
         self.map(settings, &bind)
     }
 
     /// `session-enter` with these arguments, as the folder's owner.
-    pub fn session_enter<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Run, Failed> {
+    pub fn session_enter<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Run, Failed> {
         let program = self.reachable(Path::new(SESSION_ENTER), "session-enter")?;
         let run = Run::new(program).args(arguments);
         Ok(match &self.owner {
