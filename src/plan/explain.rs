@@ -65,7 +65,7 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
     let width = |pick: fn(&(String, String, String)) -> &String| {
         rows.iter().map(|row| pick(row).chars().count()).max().unwrap_or(0)
     };
-    let (place, what) = (width(|row| &row.0), width(|row| &row.1).min(60));
+    let (place, what) = (width(|row| &row.0), width(|row| &row.1).min(72));
     for (target, made, origin) in &rows {
         writeln!(out, "  {target:place$}  {made:what$}  {origin}")?;
     }

@@ -252,7 +252,10 @@ impl Kernel {
         for path in ["/", "/.."] {
             let now = sys::path::open_place(path)?;
             if sys::path::mount_of(now.as_fd())? != sys::path::mount_of(root.as_fd())? {
-                return Err(sys::Error::new(format!("stat({path:?}): not the root that was built"), Errno::XDEV));
+                return Err(sys::Error::new(
+                    format!("stat({path:?}): not the root that was built"),
+                    Errno::XDEV,
+                ));
             }
         }
         Ok(())
