@@ -25,27 +25,35 @@ fn path(text: &str) -> AbsPath {
 }
 
 fn sources() -> Vec<String> {
-    ["/", "/usr", "/srv/data", "/srv", "/etc/hosts", "/run/a b", "/dev/null", "/proc", "%h", "%h/x"].map(str::to_owned).to_vec()
+    ["/", "/usr", "/srv/data", "/srv", "/etc/hosts", "/run/a b", "/dev/null", "/proc", "%h", "%h/x"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 fn subject() -> impl Strategy<Value = Subject> {
     let home = select(vec!["/home/bob", "/", "/srv/data/home", "/a/b"]);
-    (select(vec![0, 1000, 4242]), home, select(vec!["/bin/sh", "/usr/bin/session-enter"])).prop_map(|(uid, home, shell)| Subject {
-        name: UserName::new(if uid == 0 { "root" } else { "bob" }).unwrap(),
-        uid,
-        gid: uid,
-        groups: vec![uid],
-        group_name: "bob".to_owned(),
-        home: path(home),
-        shell: path(shell),
-        door: Door::command_line(),
-    })
+    (select(vec![0, 1000, 4242]), home, select(vec!["/bin/sh", "/usr/bin/session-enter"])).prop_map(
+        |(uid, home, shell)| Subject {
+            name: UserName::new(if uid == 0 { "root" } else { "bob" }).unwrap(),
+            uid,
+            gid: uid,
+            groups: vec![uid],
+            group_name: "bob".to_owned(),
+            home: path(home),
+            shell: path(shell),
+            door: Door::command_line(),
+        },
+    )
 }
 
 fn request() -> impl Strategy<Value = Request> {
     let mode = select(vec![None, Some(Mode::Namespace), Some(Mode::Chroot)]);
-    let placement =
-        select(vec![Placement::Enter, Placement::Enter, Placement::Host(None), Placement::Host(Some(path("/srv/tree")))]);
+    let placement = select(vec![
+        Placement::Enter,
+        Placement::Enter,
+        Placement::Host(None),
+        Placement::Host(Some(path("/srv/tree"))),
+    ]);
     let command = select(vec![
         Command::LoginShell,
         Command::ShellString("exit 3".into()),
@@ -90,9 +98,16 @@ fn host() -> impl Strategy<Value = Host> {
     let old = KernelFeatures { nosymfollow: false, landlock_scope: false, ..KernelFeatures::default() };
     let too_old = KernelFeatures { mount_setattr: false, ..old };
     let kernel = prop_oneof![20 => Just(KernelFeatures::default()), 2 => Just(old), 1 => Just(too_old)];
-    let subordinate = select(vec![None, Some(SubordinateIds { uid: (100_000, 65536), gid: (100_000, 65536) })]);
+    let subordinate =
+        select(vec![None, Some(SubordinateIds { uid: (100_000, 65536), gid: (100_000, 65536) })]);
     (answers, prop::bool::weighted(0.8), any::<bool>(), kernel, subordinate).prop_map(
-        |(answers, privileged, terminal, kernel, subordinate)| Host { answers, privileged, terminal, kernel, subordinate },
+        |(answers, privileged, terminal, kernel, subordinate)| Host {
+            answers,
+            privileged,
+            terminal,
+            kernel,
+            subordinate,
+        },
     )
 }
 
@@ -102,7 +117,8 @@ impl Host {
         let paths = questions.enumerate().map(|(at, asked)| {
             // Some trees of the host are what they are everywhere.
             let device = asked.1.as_str().starts_with("/dev/") && asked.1.depth() == 2;
-            let answer = if device { PathFact::Device } else { self.answers[at % self.answers.len()].clone() };
+            let answer =
+                if device { PathFact::Device } else { self.answers[at % self.answers.len()].clone() };
             (asked, answer)
         });
         Facts {
@@ -137,18 +153,28 @@ fn is_leaf(step: &TreeStep) -> bool {
         Make::Directory { .. } => false,
         Make::File { .. } | Make::Symlink { .. } => true,
         Make::Mount { node, what, .. } => {
-            *node != Node::Directory || matches!(what, Mount::Devpts { .. } | Mount::Mqueue | Mount::Terminal | Mount::Content { .. })
+            *node != Node::Directory
+                || matches!(
+                    what,
+                    Mount::Devpts { .. } | Mount::Mqueue | Mount::Terminal | Mount::Content { .. }
+                )
         }
     }
 }
 
 fn check_tree(plan: &Plan) {
     let first = plan.tree.first().expect("a plan without a root");
-    assert!(first.target.is_root() && matches!(first.make, Make::Mount { node: Node::Directory, .. }), "{first:?}");
+    assert!(
+        first.target.is_root() && matches!(first.make, Make::Mount { node: Node::Directory, .. }),
+        "{first:?}"
+    );
     let mut mounted = BTreeSet::new();
     let mut made = BTreeSet::new();
     for (at, step) in plan.tree.iter().enumerate() {
-        assert!(!step.target.components().any(|name| name == ".." || name == "."), "{step:?} leaves the root");
+        assert!(
+            !step.target.components().any(|name| name == ".." || name == "."),
+            "{step:?} leaves the root"
+        );
         let is_mount = matches!(step.make, Make::Mount { .. });
         let first_here = if is_mount { mounted.insert(&step.target) } else { made.insert(&step.target) };
         assert!(first_here, "{} is made twice", step.target);
@@ -168,7 +194,8 @@ fn check_tree(plan: &Plan) {
                 ([point], false) => {
                     let fits = matches!(
                         (&point.make, node),
-                        (Make::Directory { .. }, Node::Directory) | (Make::File { .. }, Node::File | Node::Socket | Node::Device)
+                        (Make::Directory { .. }, Node::Directory)
+                            | (Make::File { .. }, Node::File | Node::Socket | Node::Device)
                     );
                     assert!(fits, "{step:?} on {point:?}");
                 }
@@ -183,8 +210,13 @@ fn check_seals(plan: &Plan) {
     for seal in &plan.seal {
         let step = &plan.tree[seal.step];
         assert_eq!((&step.target, &step.origin), (&seal.target, &seal.origin));
-        let Make::Mount { what: Mount::Tmpfs { .. }, attributes, .. } = &step.make else { panic!("{seal:?} seals {step:?}") };
-        assert!(!attributes.read_only && sealed.insert(seal.step), "{seal:?}: sealed twice, or before it was built");
+        let Make::Mount { what: Mount::Tmpfs { .. }, attributes, .. } = &step.make else {
+            panic!("{seal:?} seals {step:?}")
+        };
+        assert!(
+            !attributes.read_only && sealed.insert(seal.step),
+            "{seal:?}: sealed twice, or before it was built"
+        );
     }
 }
 
@@ -202,14 +234,26 @@ fn check_order(plan: &Plan, privileged: bool) {
         })
         .collect();
     assert!(phases.is_sorted(), "{phases:?}");
-    let gathered: Vec<usize> = steps.iter().filter_map(|step| if let Step::Gather(at, _) = step { Some(*at) } else { None }).collect();
-    let taken = |step: &TreeStep| matches!(&step.make, Make::Mount { what: Mount::Bind { .. } | Mount::Terminal, .. });
+    let gathered: Vec<usize> = steps
+        .iter()
+        .filter_map(|step| if let Step::Gather(at, _) = step { Some(*at) } else { None })
+        .collect();
+    let taken = |step: &TreeStep| {
+        matches!(&step.make, Make::Mount { what: Mount::Bind { .. } | Mount::Terminal, .. })
+    };
     let expected: Vec<usize> = (0..plan.tree.len()).filter(|at| taken(&plan.tree[*at])).collect();
     assert_eq!(gathered, expected, "what is taken from the host");
     let built = steps.iter().filter(|step| matches!(step, Step::Build(..))).count();
-    assert_eq!((built, phases.iter().filter(|phase| **phase == 4).count()), (plan.tree.len(), plan.seal.len()));
+    assert_eq!(
+        (built, phases.iter().filter(|phase| **phase == 4).count()),
+        (plan.tree.len(), plan.seal.len())
+    );
     let enters = matches!(plan.root, RootSwitch::Enter { .. });
-    assert_eq!(phases.ends_with(&[5, 6]), enters, "the user is become exactly when a session is entered, and last");
+    assert_eq!(
+        phases.ends_with(&[5, 6]),
+        enters,
+        "the user is become exactly when a session is entered, and last"
+    );
 
     let mut recorder = run::Recorder::default();
     run::run_steps(plan, &mut recorder).unwrap();
@@ -243,7 +287,9 @@ fn check_rules(plan: &Plan, rules: &[MountRule], subject: &Subject) {
     }
     let sealed = |at: usize| plan.seal.iter().any(|seal| seal.step == at);
     let loose = |(at, step): (usize, &TreeStep)| match &step.make {
-        Make::Mount { what: Mount::Tmpfs { .. }, attributes: Attributes { read_only, .. }, .. } => *read_only && !sealed(at),
+        Make::Mount { what: Mount::Tmpfs { .. }, attributes: Attributes { read_only, .. }, .. } => {
+            *read_only && !sealed(at)
+        }
         _ => false,
     };
     assert!(!plan.tree.iter().enumerate().any(loose), "a tmpfs is read-only before it is complete");
@@ -309,9 +355,18 @@ impl Tally {
     }
 }
 
-fn run_cases(count: u32, name: &'static str, case: impl Fn(maps::Map, &Subject, &Request, &Host, &mut Tally)) {
+fn run_cases(
+    count: u32,
+    name: &'static str,
+    case: impl Fn(maps::Map, &Subject, &Request, &Host, &mut Tally),
+) {
     let tally = Rc::new(RefCell::new(Tally::default()));
-    let config = ProptestConfig { cases: count, test_name: Some(name), source_file: Some(file!()), ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: count,
+        test_name: Some(name),
+        source_file: Some(file!()),
+        ..ProptestConfig::default()
+    };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let all = (maps::map(sources()), subject(), request(), host());
     let outcome = runner.run(&all, |(map, subject, request, host)| {

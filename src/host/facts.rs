@@ -13,7 +13,7 @@ use crate::plan::{self, Request};
 use crate::sys;
 use crate::sys::path::Kind;
 
-use super::source::{Rights, open_source};
+use super::source::Sources;
 use super::walk::WalkError;
 
 /// CAP_SYS_ADMIN's bit.
@@ -29,7 +29,7 @@ pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Fa
 fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys::Result<Facts> {
     let (_, caller_uid) = sys::user::own_ids();
     let privileged = caller_uid == 0 && sys::capability::effective()? & SYS_ADMIN != 0;
-    let rights = Rights::of(subject, privileged);
+    let sources = Sources::of(subject, privileged);
     let mut facts = Facts {
         privileged,
         caller_uid,
@@ -44,9 +44,9 @@ fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys:
             facts.groups.insert(name.to_owned(), gid);
         }
     }
-    ask(&mut facts, paths, &rights);
+    ask(&mut facts, paths, &sources);
     if let Ok(profile) = plan::select(policy, subject, &facts, request.profile.as_deref()) {
-        ask(&mut facts, plan::mount_questions(profile, subject), &rights);
+        ask(&mut facts, plan::mount_questions(profile, subject), &sources);
         if privileged && profile.mounts.iter().any(|rule| rule.kind == MountKind::Devpts) {
             facts.tty_group = sys::user::group_id("tty")?;
         }
@@ -54,15 +54,15 @@ fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys:
     Ok(facts)
 }
 
-fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, rights: &Rights) {
+fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, sources: &Sources) {
     for (look, path) in questions {
-        let answer = path_fact(&path, look, rights);
+        let answer = path_fact(&path, look, sources);
         facts.paths.insert((look, path), answer);
     }
 }
 
-fn path_fact(path: &AbsPath, look: Look, rights: &Rights) -> PathFact {
-    let place = match open_source(path, look, rights) {
+fn path_fact(path: &AbsPath, look: Look, sources: &Sources) -> PathFact {
+    let place = match sources.open(path, look) {
         Ok(place) => place,
         Err(WalkError::Open { source, .. }) => {
             return match Errno::from_raw_os_error(source.errno()) {

@@ -9,6 +9,6 @@ mod walk;
 
 pub use facts::{facts, kernel_features};
 pub use layers::load_policy;
-pub use source::{Rights, open_source};
+pub use source::Sources;
 pub use subject::{subject, subject_of_caller};
 pub use walk::{Trust, WalkError, walk};

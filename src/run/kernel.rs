@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use crate::host::{Rights, WalkError, open_source};
+use crate::host::{Sources, WalkError};
 use crate::model::path::AbsPath;
 use crate::model::policy::{Attributes, Mode, Propagation};
 use crate::plan::step::{Ids, Make, Mount, Node, Plan, Seal, Step, TreeStep};
@@ -20,7 +20,7 @@ use super::{Phase, Runner, StepError, describe, identity};
 /// it at any point leaves nothing behind, because nothing it made is attached where anybody else could see it.
 #[derive(Debug)]
 pub struct Kernel {
-    rights: Rights,
+    sources: Sources,
     /// Creating as root, or as the only id of a user namespace.
     own: Ids,
     in_user_namespace: bool,
@@ -30,6 +30,8 @@ pub struct Kernel {
     unsealed: BTreeMap<usize, OwnedFd>,
     /// The root directory of the tree.
     root: Option<OwnedFd>,
+    /// Does a directory of the plan hand its group on to what is made in it?
+    inherits_group: bool,
     /// Does the plan mount files of its own over files of bound trees?
     needs_scratch: bool,
     /// Where those files lie.
@@ -43,12 +45,13 @@ impl Kernel {
     pub fn new(plan: &Plan) -> Self {
         let privileged = plan.namespace.user.is_none();
         Self {
-            rights: Rights::of(&plan.subject, privileged),
+            sources: Sources::of(&plan.subject, privileged),
             own: Ids { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
             in_user_namespace: !privileged,
             gathered: BTreeMap::new(),
             unsealed: BTreeMap::new(),
             root: None,
+            inherits_group: plan.tree.iter().any(|step| is_set_group_id(&step.make)),
             needs_scratch: plan.mounts().any(|(_, what, _)| matches!(what, Mount::Content { .. })),
             scratch: None,
             status: None,
@@ -73,8 +76,8 @@ impl Kernel {
         let Make::Mount { what, node, attributes } = &step.make else { return Ok(()) };
         let taken = match what {
             Mount::Bind { source, look, recursive, propagation } => {
-                let place = open_source(source, *look, &self.rights)
-                    .map_err(|error| cannot_open(step, source, error))?;
+                let place =
+                    self.sources.open(source, *look).map_err(|error| cannot_open(step, source, error))?;
                 expect_kind(place.as_fd(), *node, step, source)?;
                 let tree = sys::mount::clone_tree(place.as_fd(), *recursive).map_err(failed)?;
                 let propagation = match propagation {
@@ -125,12 +128,12 @@ impl Kernel {
             Make::Directory { mode, owner } => {
                 let (parent, name) = self.parent_of(&step.target)?;
                 sys::path::make_directory(parent.as_fd(), &name, *mode)?;
-                self.give(parent.as_fd(), &name, *owner)
+                self.settle(parent.as_fd(), &name, *mode, *owner)
             }
             Make::File { content, mode, owner } => {
                 let (parent, name) = self.parent_of(&step.target)?;
                 sys::path::make_file(parent.as_fd(), &name, *mode, content.as_bytes())?;
-                self.give(parent.as_fd(), &name, *owner)
+                self.settle(parent.as_fd(), &name, *mode, *owner)
             }
             Make::Symlink { to } => {
                 let (parent, name) = self.parent_of(&step.target)?;
@@ -214,11 +217,16 @@ impl Kernel {
         Ok((directory, target.file_name().unwrap_or(".").to_owned()))
     }
 
-    fn give(&self, directory: BorrowedFd<'_>, name: &str, owner: Ids) -> sys::Result<()> {
-        if owner == self.own {
-            return Ok(());
+    /// Gives what was just made its owner and its bits, where making it has not done so already.
+    fn settle(&self, directory: BorrowedFd<'_>, name: &str, mode: u32, owner: Ids) -> sys::Result<()> {
+        if owner != self.own || self.inherits_group {
+            sys::path::set_owner(directory, name, owner.uid, owner.gid)?;
         }
-        sys::path::set_owner(directory, name, owner.uid, owner.gid)
+        // After the owner: a change of owner takes set-id bits away.
+        if mode & 0o6000 != 0 || self.inherits_group {
+            sys::path::set_mode(directory, name, mode)?;
+        }
+        Ok(())
     }
 
     /// A file that can be mounted elsewhere.
@@ -227,7 +235,7 @@ impl Kernel {
             self.scratch.as_ref().ok_or_else(|| sys::Error::new("no scratch file system", Errno::INVAL))?;
         let name = at.to_string();
         sys::path::make_file(scratch.as_fd(), &name, mode, content.as_bytes())?;
-        self.give(scratch.as_fd(), &name, owner)?;
+        self.settle(scratch.as_fd(), &name, mode, owner)?;
         sys::path::open(scratch.as_fd(), &name, Links::Refuse)
     }
 
@@ -284,6 +292,15 @@ impl Runner for Kernel {
                     .map_err(|error| StepError::new(Phase::Enter, describe(step), error))
             }
         }
+    }
+}
+
+fn is_set_group_id(make: &Make) -> bool {
+    match make {
+        Make::Directory { mode, .. } | Make::Mount { what: Mount::Tmpfs { mode, .. }, .. } => {
+            mode & 0o2000 != 0
+        }
+        _ => false,
     }
 }
 

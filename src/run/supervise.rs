@@ -181,17 +181,15 @@ fn be_init(
     if sys::fd::is_closed(alive.as_fd()).map_err(failed)? {
         sys::process::exit_now(ErrorKind::Enter.exit_code());
     }
-    match sys::process::fork(NewNamespaces::default()).map_err(failed)? {
-        Fork::Child => {
-            let error = match become_program(&plan.exec, inherited) {
-                Ok(never) => match never {},
-                Err(error) => error,
-            };
-            tell(report, &error);
-            sys::process::exit_now(error.kind().exit_code())
-        }
-        Fork::Parent(program) => reap_until_end(program, report, &signals),
-    }
+    let program = sys::process::start(|| {
+        let error = match become_program(&plan.exec, inherited) {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        tell(report, &error);
+        error.kind().exit_code()
+    });
+    reap_until_end(program.map_err(failed)?, report, &signals)
 }
 
 /// Waits for the supervisor's byte: until then the ids of a user namespace are not mapped. Ends when there is no

@@ -7,10 +7,12 @@ use super::{Error, Result};
 
 /// Takes every capability out of the bounding set whose bit is not in `keep`, up to the last one this kernel has.
 pub fn limit_bounding_set(keep: u64) -> Result<()> {
-    for number in 0_u8..64 {
-        match drop_from_bounding_set(number, keep) {
+    for number in (0_u8..64).filter(|number| keep & (1 << number) == 0) {
+        match drop_from_bounding_set(number) {
             // The kernel knows no capability of this number: there are no more.
             Err(errno) if errno == Errno::INVAL => return Ok(()),
+            // Without CAP_SETPCAP nothing can be taken out, and nothing need be where it is out already.
+            Err(Errno::PERM) if !is_in_bounding_set(number) => {}
             Err(errno) => return Err(Error::new(format!("prctl(PR_CAPBSET_DROP, {number})"), errno)),
             Ok(()) => {}
         }
@@ -18,19 +20,17 @@ pub fn limit_bounding_set(keep: u64) -> Result<()> {
     Ok(())
 }
 
-fn drop_from_bounding_set(number: u8, keep: u64) -> std::result::Result<(), Errno> {
-    // SAFETY: takes a number, touches no memory.
-    match unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0, 0, 0) } {
-        0 => return Ok(()),
-        1 if keep & (1 << number) != 0 => return Ok(()),
-        1 => {}
-        _ => return Err(last_errno()),
-    }
+fn drop_from_bounding_set(number: u8) -> std::result::Result<(), Errno> {
     // SAFETY: takes a number, touches no memory.
     match unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }
+}
+
+fn is_in_bounding_set(number: u8) -> bool {
+    // SAFETY: takes a number, touches no memory.
+    unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0, 0, 0) != 0 }
 }
 
 fn last_errno() -> Errno {

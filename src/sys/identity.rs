@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::os::fd::OwnedFd;
 
-use procfs_core::FromRead;
 use rustix::io::Errno;
 use rustix::thread::{Gid, Uid};
 
@@ -120,18 +119,64 @@ impl StatusFile {
         std::fs::File::from(self.0)
             .read_to_string(&mut text)
             .map_err(|error| Error::new("read(\"/proc/self/status\")", error))?;
-        let status = procfs_core::process::Status::from_read(text.as_bytes())
-            .map_err(|error| Error::new(format!("read(\"/proc/self/status\"): {error}"), Errno::INVAL))?;
-        let mut groups = status.groups;
+        Credentials::parse(&text)
+            .ok_or_else(|| Error::new("read(\"/proc/self/status\"): not what was expected", Errno::INVAL))
+    }
+}
+
+impl Credentials {
+    /// Takes the nine lines that matter out of some sixty; each must be there. (A general parser of this file costs a
+    /// login more than all mounts of a small map.)
+    fn parse(text: &str) -> Option<Self> {
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::split_ascii_whitespace)
+        };
+        let ids = |name| -> Option<[u32; 4]> {
+            let ids: Vec<u32> = field(name)?.map(|id| id.parse().ok()).collect::<Option<_>>()?;
+            ids.try_into().ok()
+        };
+        let set = |name| u64::from_str_radix(field(name)?.next()?, 16).ok();
+        let mut groups: Vec<u32> = field("Groups")?.map(|id| id.parse().ok()).collect::<Option<_>>()?;
         groups.sort_unstable();
         groups.dedup();
-        Ok(Credentials {
-            uids: [status.ruid, status.euid, status.suid, status.fuid],
-            gids: [status.rgid, status.egid, status.sgid, status.fgid],
+        Some(Self {
+            uids: ids("Uid")?,
+            gids: ids("Gid")?,
             groups,
-            capabilities: [status.capinh, status.capprm, status.capeff, status.capamb.unwrap_or(0)],
-            bounding: status.capbnd.unwrap_or(u64::MAX),
-            no_new_privs: status.nonewprivs == Some(1),
+            capabilities: [set("CapInh")?, set("CapPrm")?, set("CapEff")?, set("CapAmb")?],
+            bounding: set("CapBnd")?,
+            no_new_privs: field("NoNewPrivs")?.next()? == "1",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_file_of_this_process_is_understood() {
+        let status = StatusFile::open().unwrap().read().unwrap();
+        assert_eq!(status.uids[1], rustix::process::geteuid().as_raw());
+        assert_eq!(status.gids[1], rustix::process::getegid().as_raw());
+        let mut own = groups().unwrap();
+        own.sort_unstable();
+        own.dedup();
+        assert_eq!(status.groups, own);
+    }
+
+    #[test]
+    fn a_missing_or_damaged_line_is_no_proof() {
+        let whole = "Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 3 \nNoNewPrivs:\t1\nCapInh:\t0\n\
+                     CapPrm:\t00000000000000ff\nCapEff:\t1\nCapBnd:\t400\nCapAmb:\t2\n";
+        let read = Credentials::parse(whole).unwrap();
+        assert_eq!((read.uids, read.gids, read.groups.as_slice()), ([1, 2, 3, 4], [5, 6, 7, 8], &[3, 9][..]));
+        assert_eq!((read.capabilities, read.bounding, read.no_new_privs), ([0, 0xff, 1, 2], 0x400, true));
+        for line in whole.lines() {
+            assert_eq!(Credentials::parse(&whole.replace(line, "")), None, "without {line:?}");
+        }
+        assert_eq!(Credentials::parse(&whole.replace("Uid:\t1", "Uid:\tx")), None);
     }
 }

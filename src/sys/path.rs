@@ -158,14 +158,15 @@ pub fn link_text(link: BorrowedFd<'_>) -> Result<String> {
     text.into_string().map_err(|_| Error::new("readlinkat(fd): not UTF-8", Errno::ILSEQ))
 }
 
-/// Makes the directory `name` in `directory`. The umask must be 0 for the permission bits to be exactly these.
+/// Makes the directory `name` in `directory`. The umask must be 0 for the permission bits to be these; the set-id bits
+/// are the parent's in any case.
 pub fn make_directory(directory: BorrowedFd<'_>, name: &str, mode: u32) -> Result<()> {
     rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(mode))
-        .map_err(|errno| Error::new(format!("mkdirat({name:?}, 0{mode:o})"), errno))?;
-    if mode & 0o6000 == 0 {
-        return Ok(());
-    }
-    // mkdir(2) leaves the set-id bits out.
+        .map_err(|errno| Error::new(format!("mkdirat({name:?}, 0{mode:o})"), errno))
+}
+
+/// Sets the permission bits of `name` in `directory`, which this program has just made.
+pub fn set_mode(directory: BorrowedFd<'_>, name: &str, mode: u32) -> Result<()> {
     rustix::fs::chmodat(directory, name, Mode::from_raw_mode(mode), AtFlags::empty())
         .map_err(|errno| Error::new(format!("fchmodat({name:?}, 0{mode:o})"), errno))
 }

@@ -5,6 +5,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
+use nix::sched::CloneFlags;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Signal};
@@ -54,6 +55,25 @@ pub struct NewNamespaces {
     pub pid: bool,
     /// Users and capabilities.
     pub user: bool,
+}
+
+/// Starts a child that is to become another program, and waits until it has, or has ended: like `vfork`, which saves
+/// copying what the child would not look at. `become_program` runs in the child; what it returns is its exit status.
+///
+/// The same rule holds as for [`fork`]: one thread only.
+pub fn start(mut become_program: impl FnMut() -> u8) -> Result<Pid> {
+    /// What the child may put on its stack: names, arguments and the text of an error.
+    const STACK: usize = 256 * 1024;
+    let mut stack = vec![0_u8; STACK];
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    let child = Box::new(move || isize::from(become_program()));
+    // SAFETY: the child has a stack of its own. It shares all other memory with this process, which is stopped until
+    // the child has become another program or has ended, so that there is one user of the memory at any time, as
+    // between a function and its caller; the closure runs to its end within the life of what it borrows.
+    let result = unsafe { nix::sched::clone(child, &mut stack, flags, Some(libc::SIGCHLD)) };
+    let failed = |errno: std::io::Error| Error::new("clone(CLONE_VM|CLONE_VFORK)", errno);
+    let child = result.map_err(|errno| failed(errno.into()))?;
+    Pid::from_raw(child.as_raw()).ok_or_else(|| failed(Errno::INVAL.into()))
 }
 
 /// Ends this process at once: no destructors, no buffers. For children that share their parent's state.

@@ -27,6 +27,12 @@
 )]
 
 mod enter;
+mod hostview;
+mod maps;
+mod mountinfo;
+mod options;
+mod prepare;
+mod property;
 mod support;
 
 use std::process::ExitCode;
@@ -34,7 +40,10 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn trials() -> Vec<Trial> {
-    [enter::trials()].into_iter().flatten().collect()
+    [enter::trials(), hostview::trials(), options::trials(), prepare::trials(), property::trials()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() -> ExitCode {

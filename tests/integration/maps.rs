@@ -115,19 +115,30 @@ fn entry(sources: Vec<String>) -> impl Strategy<Value = String> {
 }
 
 fn kind(sources: Vec<String>) -> impl Strategy<Value = String> {
-    let tmpfs = (target(), size(), mode(), owner(), options(false))
-        .prop_map(|(target, size, mode, owner, options)| format!("kind = \"tmpfs\"\n{target}{size}{mode}{owner}{options}"));
-    let own_options = |word: &'static str| (target_at(word), options(false)).prop_map(move |(target, options)| {
-        format!("kind = \"{word}\"\n{target}{options}")
-    });
-    let plain = |word: &'static str| target_at(word).prop_map(move |target| format!("kind = \"{word}\"\n{target}"));
+    let tmpfs = (target(), size(), mode(), owner(), options(false)).prop_map(
+        |(target, size, mode, owner, options)| {
+            format!("kind = \"tmpfs\"\n{target}{size}{mode}{owner}{options}")
+        },
+    );
+    let own_options = |word: &'static str| {
+        (target_at(word), options(false))
+            .prop_map(move |(target, options)| format!("kind = \"{word}\"\n{target}{options}"))
+    };
+    let plain =
+        |word: &'static str| target_at(word).prop_map(move |target| format!("kind = \"{word}\"\n{target}"));
     let link = (target(), select(vec!["/a", "..", "../../../etc", "b", "%u", "%h/x", " ", "/%i"]))
         .prop_map(|(target, to)| format!("kind = \"symlink\"\n{target}to = {}\n", quote(to)));
     let directory = (target(), mode(), owner())
         .prop_map(|(target, mode, owner)| format!("kind = \"dir\"\n{target}{mode}{owner}"));
-    let file = (target(), mode(), owner(), select(vec!["", "hello %u\n", "100%%", "a\\b\"c\td"]))
-        .prop_map(|(target, mode, owner, content)| format!("kind = \"file\"\n{target}{mode}{owner}content = {}\n", quote(content)));
-    let system = (prop::sample::subsequence(vec!["/usr", "/bin", "/lib", "/lib64", "/sbin", "/nowhere", "/a"], 1..=4), options(false))
+    let file = (target(), mode(), owner(), select(vec!["", "hello %u\n", "100%%", "a\\b\"c\td"])).prop_map(
+        |(target, mode, owner, content)| {
+            format!("kind = \"file\"\n{target}{mode}{owner}content = {}\n", quote(content))
+        },
+    );
+    let system = (
+        prop::sample::subsequence(vec!["/usr", "/bin", "/lib", "/lib64", "/sbin", "/nowhere", "/a"], 1..=4),
+        options(false),
+    )
         .prop_map(|(paths, options)| {
             let paths: Vec<_> = paths.into_iter().map(quote).collect();
             format!("kind = \"system\"\npaths = [{}]\n{options}", paths.join(", "))
@@ -149,13 +160,15 @@ fn kind(sources: Vec<String>) -> impl Strategy<Value = String> {
 }
 
 fn bind(sources: Vec<String>) -> impl Strategy<Value = String> {
-    let source = (select(sources), prop::collection::vec(select(NAMES.to_vec()), 0..=2), any::<Index>()).prop_map(
-        |(source, below, dice)| match dice.index(8) {
+    let source = (select(sources), prop::collection::vec(select(NAMES.to_vec()), 0..=2), any::<Index>())
+        .prop_map(|(source, below, dice)| match dice.index(8) {
             0 => String::new(),
             1..=4 => format!("source = {}\n", quote(&source)),
-            _ => format!("source = {}\n", quote(&format!("{}/{}", source.trim_end_matches('/'), below.join("/")))),
-        },
-    );
+            _ => format!(
+                "source = {}\n",
+                quote(&format!("{}/{}", source.trim_end_matches('/'), below.join("/")))
+            ),
+        });
     let extras = select(vec![
         "",
         "",
@@ -164,6 +177,7 @@ fn bind(sources: Vec<String>) -> impl Strategy<Value = String> {
         "recursive = true\n",
         "open_as = \"user\"\n",
         "follow_symlinks = true\n",
+        "open_as = \"user\"\nfollow_symlinks = true\n",
         "propagation = \"slave\"\n",
         "propagation = \"slave\"\nrecursive = false\n",
     ]);
@@ -172,7 +186,8 @@ fn bind(sources: Vec<String>) -> impl Strategy<Value = String> {
 }
 
 fn target() -> impl Strategy<Value = String> {
-    let own = prop::collection::vec(select(NAMES.to_vec()), 1..=4).prop_map(|names| format!("/{}", names.join("/")));
+    let own = prop::collection::vec(select(NAMES.to_vec()), 1..=4)
+        .prop_map(|names| format!("/{}", names.join("/")));
     let path = prop_oneof![8 => own, 1 => select(USUAL_PLACES.to_vec()).prop_map(str::to_owned)];
     (path, any::<Index>()).prop_map(|(path, dice)| {
         let odd = ODD_ENDS.get(dice.index(ODD_ENDS.len() * 12));
@@ -199,7 +214,15 @@ fn size() -> impl Strategy<Value = &'static str> {
 }
 
 fn mode() -> impl Strategy<Value = &'static str> {
-    select(vec!["", "", "mode = \"0700\"\n", "mode = \"1777\"\n", "mode = \"0000\"\n", "mode = \"0555\"\n", "mode = \"2750\"\n"])
+    select(vec![
+        "",
+        "",
+        "mode = \"0700\"\n",
+        "mode = \"1777\"\n",
+        "mode = \"0000\"\n",
+        "mode = \"0555\"\n",
+        "mode = \"2750\"\n",
+    ])
 }
 
 fn owner() -> impl Strategy<Value = &'static str> {

@@ -77,6 +77,12 @@ impl Run {
         self
     }
 
+    /// It reads what the test will [write](Running::write) while it runs.
+    pub fn piped_input(mut self) -> Self {
+        self.stdin = Stdio::piped();
+        self
+    }
+
     /// Another descriptor as its standard input.
     pub fn stdin(mut self, from: impl Into<Stdio>) -> Self {
         self.stdin = from.into();
@@ -181,7 +187,7 @@ impl Running {
         self.pid
     }
 
-    /// Writes to its standard input, which must have been asked for by [`Run::input`] or given as a pipe.
+    /// Writes to its standard input, which [`Run::piped_input`] asked for.
     pub fn write(&mut self, text: &[u8]) -> Result<(), Failed> {
         self.stdin.as_mut().ok_or("its input is closed")?.write_all(text).map_err(Failed::from)
     }
