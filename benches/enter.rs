@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     };
     let (text, code) = match outcome {
         Ok(text) => (text, ExitCode::SUCCESS),
-        Err(error) => (format!("enter: {error}"), ExitCode::FAILURE),
+        Err(error) => (error.to_string(), ExitCode::FAILURE),
     };
     // With nobody to read it there is nobody to tell.
     let _ = writeln!(std::io::stdout(), "{text}");
@@ -126,7 +126,8 @@ fn inside(wanted: &str) -> Result<String> {
 
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    rustix::mount::mount("bench", &folder, "tmpfs", MountFlags::empty(), None)?;
+    // A map is trusted only where nobody but root could have put it.
+    rustix::mount::mount("bench", &folder, "tmpfs", MountFlags::empty(), c"mode=0755")?;
     for at in 0..8 {
         fs::create_dir(folder.join(format!("b{at}")))?;
     }
@@ -195,7 +196,7 @@ fn compile_floor(folder: &Path) -> Result<PathBuf> {
 /// Brings this namespace to `wanted` mounts, by binds of empty directories.
 fn fill_host(wanted: usize, at: &Path) -> Result<()> {
     fs::create_dir(at)?;
-    rustix::mount::mount("bench", at, "tmpfs", MountFlags::empty(), None)?;
+    rustix::mount::mount("bench", at, "tmpfs", MountFlags::empty(), c"mode=0755")?;
     let here = fs::read("/proc/self/mountinfo")?.iter().filter(|byte| **byte == b'\n').count();
     for number in here..wanted {
         let directory = at.join(number.to_string());

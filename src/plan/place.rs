@@ -56,21 +56,9 @@ pub(super) struct Placer<'a> {
 impl Placer<'_> {
     /// The things that `rules` stand for, in the map's order.
     pub(super) fn place_all(&mut self, rules: &[MountRule]) -> Vec<Placement> {
-        let has_devpts = |below: &AbsPath| {
-            rules.iter().any(|rule| {
-                let target = rule.target.expand_path(self.subject);
-                target.is_ok_and(|target| {
-                    target.file_name() == Some("pts") && target.parent().as_ref() == Some(below)
-                })
-            })
-        };
-        let with_devpts: Vec<bool> = rules
-            .iter()
-            .map(|rule| rule.target.expand_path(self.subject).is_ok_and(|target| has_devpts(&target)))
-            .collect();
         let mut placements = Vec::new();
-        for (rule, with_devpts) in rules.iter().zip(with_devpts) {
-            if let Err(error) = self.place(rule, with_devpts, &mut placements) {
+        for rule in rules {
+            if let Err(error) = self.place(rule, rules, &mut placements) {
                 self.errors.push(error);
             }
         }
@@ -80,7 +68,7 @@ impl Placer<'_> {
     fn place(
         &mut self,
         rule: &MountRule,
-        with_devpts: bool,
+        all: &[MountRule],
         to: &mut Vec<Placement>,
     ) -> Result<(), PlanError> {
         let target = self.path(rule, "target", &rule.target)?;
@@ -147,7 +135,11 @@ impl Placer<'_> {
                 add(Thing::File { content, mode: *mode, owner: self.ids(*owner) });
             }
             MountKind::Mask => add(Thing::Mask),
-            MountKind::Dev { size } => self.place_devices(rule, &target, *size, with_devpts, to)?,
+            MountKind::Dev { size } => {
+                let pts = target.join("pts").ok();
+                let with_devpts = all.iter().any(|other| other.target.expand_path(self.subject).ok() == pts);
+                self.place_devices(rule, &target, *size, with_devpts, to)?;
+            }
             MountKind::System { paths, attributes } => {
                 for path in paths {
                     self.place_system(rule, path, *attributes, to)?;

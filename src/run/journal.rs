@@ -29,20 +29,12 @@ pub(super) struct Tree {
     pub(super) at: String,
     /// Directories that were made for it, outermost first.
     pub(super) made: Vec<String>,
-    /// How far it is.
-    pub(super) state: State,
+    /// The kernel's number of the mount. Known before it is attached, so that nobody else's mount is ever taken for it.
+    pub(super) mount: u64,
+    /// Is it in use? While it is not, a process is putting it there or taking it away, or was killed at that.
+    pub(super) in_use: bool,
     /// How many sessions asked for it and have not released it.
     pub(super) holders: u32,
-}
-
-/// How far a tree is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum State {
-    /// It may or may not be mounted: this process, or one that was killed, is at it.
-    Changing,
-    /// It is mounted; the number is the kernel's, of the mount.
-    Mounted(u64),
 }
 
 /// The journal of one user, locked for as long as this value lives.

@@ -16,7 +16,7 @@ use crate::sys::mount::Detached;
 use crate::sys::path::Kind;
 use crate::sys::process::{Fork, NewNamespaces};
 
-use super::journal::{Journal, Record, State, Tree};
+use super::journal::{Journal, Record, Tree};
 use super::session::make_room_for_descriptors;
 use super::{Kernel, run_steps};
 
@@ -42,26 +42,24 @@ pub fn prepare(plan: &Plan) -> Result<Placed, Error> {
         journal.write(&record).map_err(state_failed)?;
         return Ok(Placed { at: at.clone(), holders });
     }
+    refuse_what_is_not_free(at)?;
     make_room_for_descriptors(plan)?;
     let tree = build_apart(plan)?;
 
     let missing = missing_directories(at)?;
     let made = missing.iter().map(ToString::to_string).collect();
-    record.trees.push(Tree { at: at.to_string(), made, state: State::Changing, holders: 1 });
+    let (_, mount) = sys::path::mount_of(tree.as_fd()).map_err(state_failed)?;
+    record.trees.push(Tree { at: at.to_string(), made, mount, in_use: false, holders: 1 });
     journal.write(&record).map_err(state_failed)?;
-    match attach(&tree, at, &missing) {
-        Ok(mount) => {
-            if let Some(tree) = record.tree(at) {
-                tree.state = State::Mounted(mount);
-            }
-            journal.write(&record).map_err(state_failed)?;
-            Ok(Placed { at: at.clone(), holders: 1 })
-        }
-        Err(error) => {
-            settled(&journal, at)?;
-            Err(error)
-        }
+    if let Err(error) = attach(&tree, at, &missing) {
+        settled(&journal, at)?;
+        return Err(error);
     }
+    if let Some(tree) = record.tree(at) {
+        tree.in_use = true;
+    }
+    journal.write(&record).map_err(state_failed)?;
+    Ok(Placed { at: at.clone(), holders: 1 })
 }
 
 /// Counts one holder less, and takes the tree away with the last one.
@@ -76,7 +74,7 @@ pub fn release(uid: u32, at: &AbsPath) -> Result<Placed, Error> {
     let holders = tree.holders;
     if holders == 0 {
         // From here on a crash means: whoever comes next finishes it.
-        tree.state = State::Changing;
+        tree.in_use = false;
         journal.write(&record).map_err(state_failed)?;
         settled(&journal, at)?;
     } else {
@@ -98,15 +96,15 @@ fn settled(journal: &Journal, at: &AbsPath) -> Result<Record, Error> {
         Some(place) => sys::path::mount_of(place.as_fd()).map_err(state_failed)?,
         None => (false, 0),
     };
-    if tree.state == State::Mounted(mount) && is_mounted {
+    let is_ours = is_mounted && mount == tree.mount;
+    if is_ours && tree.in_use {
         return Ok(record);
     }
-    // Changing: what is mounted there is ours, for nothing was before we began. Mounted, but another mount or none:
-    // somebody else unmounted ours, and what is there now is theirs.
-    if let (State::Changing, true, Some(place)) = (tree.state, is_mounted, place) {
+    if let (true, Some(place)) = (is_ours, place) {
         sys::mount::detach(place.as_fd())
             .map_err(|error| Error::new(ErrorKind::Build, format!("cannot unmount {at}")).caused_by(error))?;
     }
+    // Whatever else is mounted there is somebody else's: ours is gone.
     remove_directories(&tree.made);
     record.forget(at);
     journal.write(&record).map_err(state_failed)?;
@@ -172,8 +170,31 @@ fn missing_directories(at: &AbsPath) -> Result<Vec<AbsPath>, Error> {
     Ok(missing)
 }
 
-/// Makes the missing directories and attaches the tree. Returns the kernel's number of the mount.
-fn attach(tree: &Detached, at: &AbsPath, missing: &[AbsPath]) -> Result<u64, Error> {
+/// A tree goes where nothing is mounted yet.
+fn refuse_what_is_not_free(at: &AbsPath) -> Result<(), Error> {
+    let taken = |what: &str| {
+        Error::new(ErrorKind::Build, format!("cannot put a tree at {at}: {what}"))
+            .help("set another `root`, or unmount what is there")
+    };
+    if at.is_root() {
+        return Err(taken("that is the host's own root"));
+    }
+    let place = match walk(at, Trust::ROOT) {
+        Ok(place) => place,
+        Err(error) if error.is_missing() => return Ok(()),
+        Err(error) => return Err(untrusted(at, error)),
+    };
+    if sys::path::mount_of(place.as_fd()).map_err(state_failed)?.0 {
+        return Err(taken("something is mounted there already"));
+    }
+    match sys::path::status(place.as_fd()).map_err(state_failed)?.kind {
+        Kind::Directory => Ok(()),
+        _ => Err(taken("it is not a directory")),
+    }
+}
+
+/// Makes the missing directories and attaches the tree.
+fn attach(tree: &Detached, at: &AbsPath, missing: &[AbsPath]) -> Result<(), Error> {
     let failed = |error: sys::Error| {
         Error::new(ErrorKind::Build, format!("cannot put the tree at {at}")).caused_by(error)
     };
@@ -184,19 +205,9 @@ fn attach(tree: &Detached, at: &AbsPath, missing: &[AbsPath]) -> Result<u64, Err
         sys::path::make_directory(parent.as_fd(), path.file_name().unwrap_or("."), 0o755).map_err(failed)?;
     }
     sys::process::set_umask(umask);
+    refuse_what_is_not_free(at)?;
     let place = walk(at, Trust::ROOT).map_err(|error| untrusted(at, error))?;
-    if sys::path::status(place.as_fd()).map_err(failed)?.kind != Kind::Directory {
-        return Err(Error::new(ErrorKind::Build, format!("{at} is not a directory"))
-            .help("remove it, or set another `root`"));
-    }
-    if at.is_root() || sys::path::mount_of(place.as_fd()).map_err(failed)?.0 {
-        return Err(Error::new(ErrorKind::Build, format!("something is mounted at {at} already"))
-            .help(format!("`umount {at}`, or set another `root`")));
-    }
-    sys::mount::attach(tree.as_fd(), place.as_fd()).map_err(failed)?;
-    // The descriptor stands on the directory below; the tree is what a new look finds.
-    let now = walk(at, Trust { last: false, ..Trust::ROOT }).map_err(|error| untrusted(at, error))?;
-    sys::path::mount_of(now.as_fd()).map(|(_, mount)| mount).map_err(failed)
+    sys::mount::attach(tree.as_fd(), place.as_fd()).map_err(failed)
 }
 
 /// Removes, innermost first, directories that were made for a tree. One that is used by now stays.

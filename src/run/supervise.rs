@@ -31,7 +31,8 @@ const STOPPED: &[u8] = b"stopped\n";
 
 /// Both ends' descriptors of what connects supervisor and init.
 struct Channel {
-    /// Held open by the supervisor for as long as it lives; it writes one byte when init may begin.
+    /// Held open by the supervisor for as long as it lives. With a user namespace, it writes one byte when the ids are
+    /// mapped and init may begin.
     lifeline: (OwnedFd, OwnedFd),
     /// Errors and stops, from init and the program's process to the supervisor.
     report: (OwnedFd, OwnedFd),
@@ -88,9 +89,9 @@ fn supervise(
     if let Some(user) = user {
         map_ids(init, user)?;
         sys::process::hide_memory(true).map_err(failed)?;
+        // If init is gone already, the report says why.
+        let _ = sys::path::write_all(keep_alive.as_fd(), b"\n");
     }
-    // If init is gone already, the report says why.
-    let _ = sys::path::write_all(keep_alive.as_fd(), b"\n");
 
     let mut reports = std::fs::File::from(hear);
     let mut heard = Vec::new();
@@ -173,14 +174,15 @@ fn be_init(
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Enter, "cannot start the session").caused_by(error);
     sys::process::die_with_parent().map_err(failed)?;
-    wait_for_start(alive);
+    if plan.namespace.user.is_some() {
+        wait_for_start(alive);
+    }
+    end_without_supervisor(alive)?;
     sys::process::hide_memory(true).map_err(failed)?;
     run_steps(plan, runner)?;
     // Becoming another user made the kernel forget the wish to die with the supervisor.
     sys::process::die_with_parent().map_err(failed)?;
-    if sys::fd::is_closed(alive.as_fd()).map_err(failed)? {
-        sys::process::exit_now(ErrorKind::Enter.exit_code());
-    }
+    end_without_supervisor(alive)?;
     let program = sys::process::start(|| {
         let error = match become_program(&plan.exec, inherited) {
             Ok(never) => match never {},
@@ -190,6 +192,15 @@ fn be_init(
         error.kind().exit_code()
     });
     reap_until_end(program.map_err(failed)?, report, &signals)
+}
+
+/// The wish to die with the supervisor does nothing when it is dead already.
+fn end_without_supervisor(alive: &OwnedFd) -> Result<(), Error> {
+    let closed = sys::fd::is_closed(alive.as_fd());
+    if closed.map_err(|error| Error::new(ErrorKind::Enter, "cannot start the session").caused_by(error))? {
+        sys::process::exit_now(ErrorKind::Enter.exit_code());
+    }
+    Ok(())
 }
 
 /// Waits for the supervisor's byte: until then the ids of a user namespace are not mapped. Ends when there is no

@@ -44,16 +44,24 @@ const RANDOM_KILLS: u64 = 200;
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     let modes = [(Mode::Namespace, "namespace"), (Mode::Chroot, "chroot")];
-    for (map, map_name) in [(Map::BuiltIn, "the built-in map"), (Map::Big, "a big map"), (Map::NoWall, "a map without a wall")] {
+    for (map, map_name) in
+        [(Map::BuiltIn, "the built-in map"), (Map::Big, "a big map"), (Map::NoWall, "a map without a wall")]
+    {
         for (mode, word) in modes {
             let mounts = if mode == Mode::Namespace { HostMounts::Shared } else { HostMounts::Private };
             let name = format!("a failure of any step leaves nothing, with {map_name} by {word}");
-            trials.push(isolated(name, &[Needs::Root], mounts, move || each_step_fails(&map.plan(Some(mode))?)));
+            trials.push(isolated(name, &[Needs::Root], mounts, move || {
+                each_step_fails(&map.plan(Some(mode))?)
+            }));
             let name = format!("a kill before or after any step leaves nothing, with {map_name} by {word}");
-            trials.push(isolated(name, &[Needs::Root], mounts, move || each_step_is_the_last(&map.plan(Some(mode))?)));
+            trials.push(isolated(name, &[Needs::Root], mounts, move || {
+                each_step_is_the_last(&map.plan(Some(mode))?)
+            }));
         }
         let name = format!("a failure of any step leaves nothing, with {map_name} for a tree on the host");
-        trials.push(isolated(name, &[Needs::Root], HostMounts::Shared, move || each_step_fails(&map.plan(None)?)));
+        trials.push(isolated(name, &[Needs::Root], HostMounts::Shared, move || {
+            each_step_fails(&map.plan(None)?)
+        }));
     }
     for (_, word) in modes {
         let name = format!("a supervisor that is killed at any moment takes its session with it, by {word}");
@@ -229,7 +237,9 @@ fn start<R: Runner>(plan: &Plan, runner: impl FnOnce() -> R) -> Result<Started, 
             let mut runner = runner();
             let result = match plan.root {
                 plan::step::RootSwitch::Enter { .. } => run::enter(plan, &mut runner),
-                plan::step::RootSwitch::Place { .. } => run_steps(plan, &mut runner).map(|()| 0).map_err(Into::into),
+                plan::step::RootSwitch::Place { .. } => {
+                    run_steps(plan, &mut runner).map(|()| 0).map_err(Into::into)
+                }
             };
             let line = match result {
                 Ok(status) => format!("ended {status}"),
@@ -243,14 +253,21 @@ fn start<R: Runner>(plan: &Plan, runner: impl FnOnce() -> R) -> Result<Started, 
 }
 
 impl Started {
-    /// Waits until it, and everybody who holds its output, has ended.
-    fn finish(self) -> Result<Attempt, Failed> {
+    fn wait(&self) -> Verdict {
+        signal::wait_for_end(self.pid).map_err(call_failed)
+    }
+
+    /// What it came to, once it has been waited for and nobody holds its output any more.
+    fn collect(self) -> Result<Attempt, Failed> {
         let output = read_all(self.output)?;
         let came_to = match read_all(self.came_to)?.as_str() {
             "" => None,
-            line => Some(line.strip_prefix("ended ").and_then(|status| status.parse().ok()).ok_or_else(|| line.to_owned())),
+            line => Some(
+                line.strip_prefix("ended ")
+                    .and_then(|status| status.parse().ok())
+                    .ok_or_else(|| line.to_owned()),
+            ),
         };
-        signal::wait_for_end(self.pid).map_err(call_failed)?;
         Ok(Attempt { came_to, output })
     }
 }
@@ -278,8 +295,12 @@ fn each_step_fails(plan: &Plan) -> Verdict {
     let steps = plan.steps().count();
     ensure!(steps > 20, "{steps} steps are too few");
     for at in 0..=steps {
-        let attempt = start(plan, || FailAt { steps: at, inner: Kernel::new(plan) })?.finish()?;
-        before.assert_returns().map_err(|failed| format!("step {at}: {}", failed.message().unwrap_or("?")))?;
+        let attempt = start(plan, || FailAt { steps: at, inner: Kernel::new(plan) })?;
+        attempt.wait()?;
+        let attempt = attempt.collect()?;
+        before
+            .assert_returns()
+            .map_err(|failed| format!("step {at}: {}", failed.message().unwrap_or("?")))?;
         if at == steps {
             assert_complete(plan, &attempt)?;
             continue;
@@ -336,10 +357,13 @@ enum Victim {
 fn each_step_is_the_last(plan: &Plan) -> Verdict {
     let before = Traces::now();
     let steps = plan.steps().count();
-    let victims = if plan.namespace.pid { &[Victim::Supervisor, Victim::Init][..] } else { &[Victim::Supervisor] };
+    let victims =
+        if plan.namespace.pid { &[Victim::Supervisor, Victim::Init][..] } else { &[Victim::Supervisor] };
     for at in 0..=steps {
         for &victim in victims {
-            let explain = |failed: Failed| format!("{victim:?} killed at {at} of {steps}: {}", failed.message().unwrap_or("?"));
+            let explain = |failed: Failed| {
+                format!("{victim:?} killed at {at} of {steps}: {}", failed.message().unwrap_or("?"))
+            };
             kill_at(plan, at, victim).map_err(explain)?;
             before.assert_returns().map_err(explain)?;
         }
@@ -350,14 +374,62 @@ fn each_step_is_the_last(plan: &Plan) -> Verdict {
 fn kill_at(plan: &Plan, at: usize, victim: Victim) -> Verdict {
     let (hear, say) = sys::fd::pipe().map_err(call_failed)?;
     let (go_on, let_go) = sys::fd::pipe().map_err(call_failed)?;
-    let keep = let_go.try_clone()?;
-    let started = start(plan, || {
-        drop((hear.try_clone(), let_go));
-        // Only the test may let it go on.
-        let _ = rustix::io::dup2(&go_on, &mut keep_closed(keep));
-        StopAt { left: at, total: plan.steps().count(), inner: Kernel::new(plan), say, go_on }
-    });
-    let started = started?;
-    drop(hear);
-    started.finish().map(drop)
+    let total = plan.steps().count();
+    // What the closure owns is closed here once the child is there, so that its end is heard.
+    let started = start(plan, move || StopAt { left: at, total, inner: Kernel::new(plan), say, go_on })?;
+    let mut byte = [0_u8; 1];
+    ensure_eq!(rustix::io::read(&hear, &mut byte)?, 1, "it did not come so far");
+    let pid = match victim {
+        Victim::Supervisor => started.pid,
+        Victim::Init => only_child_of(started.pid)?,
+    };
+    rustix::process::kill_process(pid, Signal::KILL)?;
+    started.wait()?;
+    // Whoever is still alive may go on now, and must notice that it is alone.
+    let _ = rustix::io::write(&let_go, b".");
+    let attempt = started.collect()?;
+    ensure_eq!(attempt.output, "", "this was written");
+    ensure!(!matches!(attempt.came_to, Some(Ok(0))), "it came to {:?}", attempt.came_to);
+    Ok(())
+}
+
+fn only_child_of(parent: Pid) -> Result<Pid, Failed> {
+    let wanted = format!("PPid:\t{}\n", parent.as_raw_nonzero());
+    let is_child = |id: &String| {
+        std::fs::read_to_string(format!("/proc/{id}/status")).is_ok_and(|text| text.contains(&wanted))
+    };
+    let children: Vec<String> = process_ids().filter(is_child).collect();
+    ensure_eq!(children.len(), 1, "the children of the supervisor: {children:?}");
+    Pid::from_raw(children[0].parse()?).ok_or_else(|| "no process".into())
+}
+
+fn random_kills(mode: &str) -> Verdict {
+    let world = World::new()?;
+    world.map("", "")?;
+    let enter = |script: &str| {
+        world.enter(["--user", USER, "--mode", mode, "--", "sh", "-c", script])?.within(MOMENT * 5).start()
+    };
+    let began = Instant::now();
+    enter(&format!("echo {RAN}"))?.finish()?.expect_code(0)?;
+    let whole = began.elapsed();
+    let before = Traces::now();
+    let (mut early, mut late) = (0, 0);
+    for turn in 0..RANDOM_KILLS {
+        let running = enter(&format!("echo {RAN}; exec sleep 1000"))?;
+        // Spread evenly over the time that entering takes, and a little longer.
+        std::thread::sleep(whole.mul_f64(f64::from(u32::try_from(turn * 89 % RANDOM_KILLS)?) * 1.3 / 200.0));
+        running.signal(Signal::KILL)?;
+        let outcome = running.finish()?;
+        ensure_eq!(outcome.signal, Some(9), "turn {turn}: {outcome:?}");
+        *(if outcome.stdout.contains(RAN) { &mut late } else { &mut early }) += 1;
+        before
+            .assert_returns()
+            .map_err(|failed| format!("turn {turn}: {}", failed.message().unwrap_or("?")))?;
+    }
+    println!("killed {early} times before the program ran and {late} times after, within {whole:?}");
+    ensure!(
+        early >= 20,
+        "killed {early} times before the program ran and {late} times after: not early enough"
+    );
+    Ok(())
 }

@@ -26,8 +26,11 @@
     reason = "nothing is reached from outside of a test; `pub` is what other files may use"
 )]
 
+mod badinput;
 mod enter;
+mod faults;
 mod hostview;
+mod inherited;
 mod maps;
 mod mountinfo;
 mod options;
@@ -40,10 +43,19 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn trials() -> Vec<Trial> {
-    [enter::trials(), hostview::trials(), options::trials(), prepare::trials(), property::trials()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        badinput::trials(),
+        enter::trials(),
+        hostview::trials(),
+        inherited::trials(),
+        options::trials(),
+        prepare::trials(),
+        faults::trials(),
+        property::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn main() -> ExitCode {

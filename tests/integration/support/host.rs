@@ -1,6 +1,7 @@
 //! What must be the same before and after.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{Verdict, ensure_eq, until};
@@ -15,7 +16,7 @@ pub struct HostState {
     pub mount_namespaces: BTreeSet<String>,
     /// The names in `/run` and, at every depth, in `/run/session-sandbox`.
     pub run: BTreeSet<String>,
-    /// The names in `/var/lib/workspace`, at every depth.
+    /// The names in `/var/lib/workspace`, at every depth down to what is mounted there.
     pub workspace: BTreeSet<String>,
     /// The ids of the processes that `session-enter` is the name of, dead ones that nobody waited for included.
     pub processes: BTreeSet<String>,
@@ -72,10 +73,13 @@ pub fn process_ids() -> impl Iterator<Item = String> {
 
 fn names(folder: impl AsRef<Path>, at_every_depth: bool) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
+    let device = |path: &Path| path.symlink_metadata().ok().map(|status| status.dev());
+    let own = device(folder.as_ref());
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        found.insert(entry.path().to_string_lossy().into_owned());
-        if at_every_depth && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            found.extend(names(entry.path(), true));
+        let path = entry.path();
+        found.insert(path.to_string_lossy().into_owned());
+        if at_every_depth && entry.file_type().is_ok_and(|kind| kind.is_dir()) && device(&path) == own {
+            found.extend(names(path, true));
         }
     }
     found

@@ -1,0 +1,185 @@
+//! Each system call of an entry fails, or is the last thing that its process does.
+//!
+//! A tracer carries it out, from outside of the program that is tested. It lets go of a process that becomes another
+//! program, so that no call of the user's program is touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use libtest_mimic::{Failed, Trial};
+
+use super::{MOMENT, RAN, Traces, USER};
+use crate::support::world::SESSION_ENTER;
+use crate::support::{
+    HostMounts, Needs, Outcome, Run, Verdict, World, ensure, ensure_eq, is_isolated, isolated,
+};
+
+/// Of all calls, so many are tried; every one when `SESSION_TESTS_FULL=1`.
+const SAMPLE: usize = 80;
+/// How long one traced run may take.
+const RUN_LIMIT: Duration = Duration::from_secs(20);
+/// The parts that a full run is done in, so that none takes longer than a test may.
+const PARTS: usize = 16;
+/// The errors that calls fail with, in turn.
+const ERRORS: [&str; 3] = ["error=EPERM", "error=ENOMEM", "error=EIO"];
+/// What the user's program tells about itself. It is started by a search along PATH, as most are.
+const TELL: &str = "echo the program ran; umask; exec cat /proc/self/status /proc/self/mountinfo";
+/// What of it must be the same each time.
+const WALLS: [&str; 14] = [
+    "Uid:",
+    "Gid:",
+    "Groups:",
+    "NSpid:",
+    "Umask:",
+    "CapInh:",
+    "CapPrm:",
+    "CapEff:",
+    "CapBnd:",
+    "CapAmb:",
+    "NoNewPrivs:",
+    "Seccomp:",
+    "TracerPid:",
+    "PPid:",
+];
+
+pub(super) fn trials() -> Vec<Trial> {
+    let full = std::env::var_os("SESSION_TESTS_FULL").is_some_and(|value| value == "1");
+    let mut trials = Vec::new();
+    for (what, actions) in [("is the last of its process", &["signal=KILL"][..]), ("fails", &ERRORS[..])] {
+        for (wall, setting) in [("", ""), (", without a wall", "wall = \"none\"\n")] {
+            if !full || is_isolated() {
+                let name = format!("a system call that {what} leaves nothing and weakens nothing{wall}");
+                trials.push(call_trial(name, actions, setting, Part::Sample));
+            }
+            for part in (0..PARTS).filter(|_| full || is_isolated()) {
+                let name = format!(
+                    "every system call that {what} leaves nothing and weakens nothing{wall}, part {part}"
+                );
+                trials.push(call_trial(name, actions, setting, Part::Of(part)));
+            }
+        }
+    }
+    trials
+}
+
+fn call_trial(name: String, actions: &'static [&'static str], setting: &'static str, part: Part) -> Trial {
+    isolated(name, &[Needs::Root, Needs::Tool("strace")], HostMounts::Shared, move || {
+        calls(actions, setting, part)
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Sample,
+    Of(usize),
+}
+
+/// A system call: its name, and which of its process's calls of that name it is.
+pub(super) type Call = (String, usize);
+
+fn calls(actions: &[&str], setting: &str, part: Part) -> Verdict {
+    let world = World::new()?;
+    world.map(setting, "")?;
+    let map = world.path("map.toml").to_string_lossy().into_owned();
+    let arguments = ["--config", &map, "--user", USER, "--", "sh", "-c", TELL];
+    let usual = Run::new(SESSION_ENTER).args(arguments).finish()?.output()?;
+    let walls = walls(&usual);
+    ensure!(walls.len() > WALLS.len() + 5, "too little to compare: {walls:?}");
+
+    let calls = traced_calls(&world, &arguments, "prctl")?;
+    ensure!(calls.len() > 150, "only {} calls", calls.len());
+    let all: Vec<(&Call, &str)> = match part {
+        Part::Sample => {
+            let every = calls.len().div_ceil(SAMPLE);
+            calls.iter().step_by(every).zip(actions.iter().copied().cycle()).collect()
+        }
+        Part::Of(part) => calls
+            .iter()
+            .flat_map(|call| actions.iter().map(move |action| (call, *action)))
+            .skip(part)
+            .step_by(PARTS)
+            .collect(),
+    };
+    let before = Traces::now();
+    let mut ran = 0;
+    for (call, action) in &all {
+        let outcome = injected(call, action, &arguments)?;
+        let explain =
+            |failed: Failed| format!("{call:?} {action}: {}\n{outcome:?}", failed.message().unwrap_or("?"));
+        before.assert_returns().map_err(explain)?;
+        check(&outcome, &walls).map_err(explain)?;
+        ran += usize::from(outcome.stdout.contains(RAN));
+    }
+    println!("{} of {} calls: the program ran {ran} times", all.len(), calls.len());
+    Ok(())
+}
+
+/// Did the program run only if it was let, and with all that should be around it?
+fn check(outcome: &Outcome, walls: &[String]) -> Verdict {
+    if !outcome.stdout.contains(RAN) {
+        ensure!(outcome.code != Some(0), "success is claimed");
+        return Ok(());
+    }
+    ensure_eq!(self::walls(&outcome.stdout), walls, "the program ran with something else around it");
+    // Once the program runs, whoever waits for it can still fail; the session then ends with that.
+    let of_ours = outcome.code == Some(125) && !outcome.stderr.contains("cannot supervise the session");
+    ensure!(!of_ours, "an error is reported, and the program ran");
+    Ok(())
+}
+
+/// The lines that say what is around a program, without numbers that differ each time.
+fn walls(told: &str) -> Vec<String> {
+    let line = |line: &str| match line.split_once(" - ") {
+        Some((mount, filesystem)) => {
+            // Without the mount's and its parent's number and the device.
+            let mount: Vec<&str> = mount.split(' ').skip(3).collect();
+            Some(format!("{} - {}", mount.join(" "), filesystem.split(' ').next().unwrap_or_default()))
+        }
+        None => WALLS.iter().any(|wall| line.starts_with(wall)).then(|| line.to_owned()),
+    };
+    let mut lines: Vec<String> = told.lines().skip_while(|line| *line != RAN).filter_map(line).collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn strace(arguments: &[&str]) -> Run {
+    // Let go of a process when it becomes another program.
+    Run::new("strace").args(["-f", "--detach-on=execve"]).args(arguments).within(RUN_LIMIT)
+}
+
+/// Every call that a run makes, from the first one called `from` on: before it, nothing of ours has run.
+pub(super) fn traced_calls(world: &World, arguments: &[&str], from: &str) -> Result<Vec<Call>, Failed> {
+    let file = world.path("trace").to_string_lossy().into_owned();
+    strace(&["-o", &file, SESSION_ENTER]).args(arguments).finish()?.output()?;
+    let trace = std::fs::read_to_string(&file)?;
+    std::fs::remove_file(&file)?;
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut calls = Vec::new();
+    let mut begun = false;
+    for line in trace.lines() {
+        let Some((process, rest)) = line.split_once(' ') else { continue };
+        let Some((name, _)) = rest.trim_start().split_once('(') else { continue };
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            continue;
+        }
+        let count = counts.entry((process, name)).or_default();
+        *count += 1;
+        begun |= name == from;
+        // The tracer's own child becomes the program by the same call.
+        if begun && name != "execve" && seen.insert((name, *count)) {
+            calls.push((name.to_owned(), *count));
+        }
+    }
+    Ok(calls)
+}
+
+/// Runs the program with something done to one call of each of its processes.
+pub(super) fn injected(call: &Call, action: &str, arguments: &[&str]) -> Result<Outcome, Failed> {
+    let (name, at) = call;
+    let inject = format!("inject={name}:{action}:when={at}");
+    strace(&["-o", "/dev/null", "-e", &inject, SESSION_ENTER]).args(arguments).finish()
+}
+
+/// A moment that is long enough for a kill to have its effect is not longer than a run may take.
+const _: () = assert!(MOMENT.as_secs() < RUN_LIMIT.as_secs());
