@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use session_sandbox::cli::{self, Action, DryRun};
+use session_sandbox::cli::{self, Action, DryRun, Reading};
 use session_sandbox::plan::step::RootSwitch;
 use session_sandbox::{Error, ErrorKind, host, plan, run};
 
@@ -21,10 +21,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Error> {
     run::prepare_process()?;
-    let invocation = match cli::read(std::env::args_os(), std::env::vars_os()) {
-        Ok(invocation) => invocation,
-        Err(Ok(text)) => return print(&text),
-        Err(Err(error)) => return Err(error),
+    let invocation = match cli::read(std::env::args_os(), std::env::vars_os())? {
+        Reading::Do(invocation) => *invocation,
+        Reading::Say(text) => return print(&text),
     };
     let subject = match &invocation.user {
         Some(name) => host::subject(name, invocation.door)?,

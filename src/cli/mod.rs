@@ -1,9 +1,11 @@
 //! The command line of `session-enter`: what was typed, and what it means.
 #![forbid(unsafe_code)]
 
+pub mod flags;
+
 use std::ffi::OsString;
 
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use lexopt::{Arg, ValueExt};
 
 use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
@@ -11,73 +13,29 @@ use crate::model::policy::Mode;
 use crate::model::subject::Door;
 use crate::plan::{Command, Placement, Request};
 
-/// What was typed.
-#[derive(Debug, Parser)]
-#[command(
-    name = "session-enter",
-    version,
-    about = "Open a user's private root, built from the map, and run a program in it",
-    after_help = "Without COMMAND the user's login shell is started.\n\
-                  Exit status: 125 session-enter failed, 126 COMMAND cannot be executed, 127 COMMAND was not found,\n\
-                  128+N COMMAND ended by signal N, else COMMAND's own.\n\n\
-                  Example: session-enter --user bob -- id"
-)]
-pub struct Typed {
-    /// Whose root; without it, your own
-    #[arg(long, value_name = "NAME")]
-    user: Option<OsString>,
-    /// How to make it the root directory, instead of what the map says
-    #[arg(long, value_name = "MODE")]
-    mode: Option<TypedMode>,
-    /// Use this profile of the map, whatever matches
-    #[arg(long, value_name = "NAME")]
-    profile: Option<String>,
-    /// Read this map, and no other
-    #[arg(long, value_name = "FILE")]
-    config: Option<OsString>,
-    /// With --prepare or --release: the path on the host, instead of what the map says
-    #[arg(long, value_name = "DIR")]
-    root: Option<OsString>,
-    /// The door to match profiles against: a PAM service's name
-    #[arg(long, value_name = "NAME", default_value = "session-enter")]
-    service: String,
-    /// The terminal to match profiles against, without /dev/
-    #[arg(long, value_name = "TTY")]
-    tty: Option<String>,
-    /// The remote host to match profiles against
-    #[arg(long, value_name = "HOST")]
-    rhost: Option<String>,
-    /// The session's id, for %i
-    #[arg(long, value_name = "ID")]
-    session: Option<String>,
-    /// Print what would be done, and do nothing
-    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text",
-          conflicts_with = "release")]
-    dry_run: Option<DryRun>,
-    /// Put the tree at its path on the host, for a later chroot, and count one holder
-    #[arg(long, conflicts_with_all = ["release", "command", "arguments"])]
-    prepare: bool,
-    /// Count one holder less, and take the tree away with the last
-    #[arg(long, conflicts_with_all = ["command", "arguments"])]
-    release: bool,
-    /// Run this text by the user's login shell
-    #[arg(short = 'c', value_name = "STRING", conflicts_with = "arguments", allow_hyphen_values = true)]
-    command: Option<OsString>,
-    /// The program to run, and its arguments
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = false)]
-    arguments: Vec<OsString>,
-}
+use flags::{FLAGS, Id};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum TypedMode {
-    /// A mount namespace that holds the tree and nothing else
-    Namespace,
-    /// The tree in a private mount namespace, entered by chroot
-    Chroot,
+/// What was typed, option by option.
+#[derive(Debug, Default)]
+struct Typed {
+    user: Option<String>,
+    mode: Option<Mode>,
+    profile: Option<String>,
+    config: Option<String>,
+    root: Option<AbsPath>,
+    service: Option<String>,
+    tty: Option<String>,
+    remote_host: Option<String>,
+    session: Option<String>,
+    dry_run: Option<DryRun>,
+    prepare: bool,
+    release: bool,
+    shell_string: Option<OsString>,
+    command: Vec<OsString>,
 }
 
 /// What a dry run prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DryRun {
     /// A tree for people.
     Text,
@@ -113,75 +71,169 @@ pub enum Action {
     Release,
 }
 
-/// Reads the command line. `Err(Ok(text))` is help or the version, to be printed on standard output.
+/// What the command line came to.
+#[derive(Debug)]
+pub enum Reading {
+    /// Something to do.
+    Do(Box<Invocation>),
+    /// Something to print: help, or the version.
+    Say(String),
+}
+
+/// Reads the command line. The first argument is the program's name.
 pub fn read(
     arguments: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<Invocation, Result<String, Error>> {
-    let matches =
-        Typed::command().try_get_matches_from(arguments).map_err(|error| match error.use_stderr() {
-            false => Ok(error.to_string()),
-            true => Err(usage(&error.to_string())),
-        })?;
-    let typed = Typed::from_arg_matches(&matches).map_err(|error| Err(usage(&error.to_string())))?;
-    typed.mean(environment.collect()).map_err(Err)
+) -> Result<Reading, Error> {
+    let mut typed = Typed::default();
+    let mut parser = lexopt::Parser::from_iter(arguments);
+    while let Some(argument) = parser.next().map_err(|error| usage(&error))? {
+        let name = match argument {
+            Arg::Long(name) => name.to_owned(),
+            Arg::Short(letter) => letter.to_string(),
+            // From the program's name on, everything is the program's own.
+            Arg::Value(program) => {
+                typed.command.push(program);
+                typed.command.extend(parser.raw_args().map_err(|error| usage(&error))?);
+                break;
+            }
+        };
+        match FLAGS.iter().find(|flag| flag.name == name).map(|flag| flag.id) {
+            None => return Err(unknown(&name)),
+            Some(Id::Help) => return Ok(Reading::Say(flags::help())),
+            Some(Id::Version) => {
+                return Ok(Reading::Say(
+                    concat!("session-enter ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
+                ));
+            }
+            Some(id) => typed.take(id, &mut parser)?,
+        }
+    }
+    typed.mean(environment.collect()).map(|invocation| Reading::Do(Box::new(invocation)))
 }
 
-fn usage(text: &str) -> Error {
-    // One line for the fault; the rest of the parser's text is its usage page.
-    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
-    Error::new(ErrorKind::Request, first).help(tip.unwrap_or("`session-enter --help` lists the options"))
+fn request_error(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Request, message)
+}
+
+fn usage(error: &lexopt::Error) -> Error {
+    request_error(error.to_string()).help("`session-enter --help` lists the options")
+}
+
+fn unknown(name: &str) -> Error {
+    let help = match flags::nearest(name) {
+        Some(known) => format!("did you mean `--{known}`?"),
+        None => "`session-enter --help` lists the options".to_owned(),
+    };
+    let dashes = if name.chars().count() == 1 { "-" } else { "--" };
+    request_error(format!("there is no option `{dashes}{}`", name.escape_debug())).help(help)
 }
 
 impl Typed {
+    /// Takes in one option with its value.
+    fn take(&mut self, id: Id, parser: &mut lexopt::Parser) -> Result<(), Error> {
+        let mut value = |name: &str| -> Result<String, Error> {
+            let value = parser.value().map_err(|error| usage(&error))?;
+            value.string().map_err(|error| {
+                request_error(format!("--{name}: not UTF-8 text")).caused_by(error).help("type it in UTF-8")
+            })
+        };
+        match id {
+            Id::User => self.user = Some(value("user")?),
+            Id::Profile => self.profile = Some(value("profile")?),
+            Id::Config => self.config = Some(value("config")?),
+            Id::Service => self.service = Some(value("service")?),
+            Id::Tty => self.tty = Some(value("tty")?),
+            Id::RemoteHost => self.remote_host = Some(value("rhost")?),
+            Id::Session => self.session = Some(value("session")?),
+            Id::Root => self.root = Some(path("--root", &value("root")?)?),
+            Id::Mode => {
+                self.mode = Some(match value("mode")?.as_str() {
+                    "namespace" => Mode::Namespace,
+                    "chroot" => Mode::Chroot,
+                    other => {
+                        return Err(request_error(format!("--mode: {other:?} is no mode"))
+                            .help("the modes are `namespace` and `chroot`"));
+                    }
+                });
+            }
+            Id::DryRun => {
+                let format = parser.optional_value().map(|format| format.to_string_lossy().into_owned());
+                self.dry_run = Some(match format.as_deref() {
+                    None | Some("text") => DryRun::Text,
+                    Some("json") => DryRun::Json,
+                    Some(other) => {
+                        return Err(request_error(format!("--dry-run: {other:?} is no format"))
+                            .help("the formats are `text` and `json`"));
+                    }
+                });
+            }
+            Id::Prepare => self.prepare = true,
+            Id::Release => self.release = true,
+            Id::ShellString => {
+                // Whatever follows -c is its value, also when it begins with a dash.
+                let mut raw = parser.raw_args().map_err(|error| usage(&error))?;
+                let text = raw
+                    .next()
+                    .ok_or_else(|| request_error("-c: there is no text to run").help("-c 'id; pwd'"))?;
+                self.shell_string = Some(text);
+            }
+            Id::Help | Id::Version => {}
+        }
+        Ok(())
+    }
+
+    /// What was typed together means this, or makes no sense.
     fn mean(self, environment: Vec<(OsString, OsString)>) -> Result<Invocation, Error> {
-        let root = self.root.map(|root| path("--root", root)).transpose()?;
-        if root.is_some() && !(self.prepare || self.release) {
-            return Err(Error::new(ErrorKind::Request, "--root goes with --prepare or --release")
+        let on_host = self.prepare || self.release;
+        let has_command = self.shell_string.is_some() || !self.command.is_empty();
+        let conflicts = [
+            (self.prepare && self.release, "--prepare and --release", "call it once for each"),
+            (
+                on_host && has_command,
+                "--prepare or --release and a command",
+                "they run nothing; leave the command out",
+            ),
+            (
+                self.shell_string.is_some() && !self.command.is_empty(),
+                "-c and a command",
+                "leave one of them out",
+            ),
+            (self.release && self.dry_run.is_some(), "--release and --dry-run", "leave one of them out"),
+        ];
+        if let Some((_, what, help)) = conflicts.into_iter().find(|(conflict, _, _)| *conflict) {
+            return Err(request_error(format!("{what} do not go together")).help(help));
+        }
+        if self.root.is_some() && !on_host {
+            return Err(request_error("--root goes with --prepare or --release")
                 .help("a session that is entered needs no path on the host"));
         }
-        let placement = if self.prepare || self.release { Placement::Host(root) } else { Placement::Enter };
-        let command = match (self.command, self.arguments) {
-            (Some(text), _) => Command::ShellString(text),
-            (None, words) if words.is_empty() => Command::LoginShell,
-            (None, words) => Command::Program(words),
-        };
         let action = match (self.dry_run, self.prepare, self.release) {
             (Some(format), _, _) => Action::Show(format),
             (None, true, _) => Action::Prepare,
             (None, _, true) => Action::Release,
             (None, false, false) => Action::Enter,
         };
-        let mode = self.mode.map(|mode| match mode {
-            TypedMode::Namespace => Mode::Namespace,
-            TypedMode::Chroot => Mode::Chroot,
-        });
-        Ok(Invocation {
-            user: self.user.map(|user| text("--user", user)).transpose()?,
-            config: self.config.map(|file| text("--config", file)).transpose()?,
-            door: Door {
-                service: self.service,
-                tty: self.tty,
-                remote_host: self.rhost,
-                session: self.session,
-            },
-            request: Request { profile: self.profile, mode, placement, command, environment },
-            action,
-        })
+        let command = match (self.shell_string, self.command) {
+            (Some(text), _) => Command::ShellString(text),
+            (None, words) if words.is_empty() => Command::LoginShell,
+            (None, words) => Command::Program(words),
+        };
+        let door = Door {
+            service: self.service.unwrap_or_else(|| Door::command_line().service),
+            tty: self.tty,
+            remote_host: self.remote_host,
+            session: self.session,
+        };
+        let placement = if on_host { Placement::Host(self.root) } else { Placement::Enter };
+        let request = Request { profile: self.profile, mode: self.mode, placement, command, environment };
+        Ok(Invocation { user: self.user, config: self.config, door, request, action })
     }
 }
 
-fn text(option: &str, value: OsString) -> Result<String, Error> {
-    value.into_string().map_err(|value| {
-        Error::new(ErrorKind::Request, format!("{option}: {value:?} is not UTF-8 text"))
-            .help("type it in UTF-8")
-    })
-}
-
-fn path(option: &str, value: OsString) -> Result<AbsPath, Error> {
-    AbsPath::new(&text(option, value)?).map_err(|error| {
-        Error::new(ErrorKind::Request, format!("{option}: not a usable path"))
+fn path(option: &str, text: &str) -> Result<AbsPath, Error> {
+    AbsPath::new(text).map_err(|error| {
+        request_error(format!("{option}: not a usable path"))
             .caused_by(error)
             .help("give an absolute path without `.` and `..`")
     })
@@ -193,47 +245,74 @@ mod tests {
 
     fn read_words(words: &[&str]) -> Result<Invocation, String> {
         let words = std::iter::once("session-enter").chain(words.iter().copied()).map(OsString::from);
-        read(words, std::iter::empty()).map_err(|error| match error {
-            Ok(text) => text,
-            Err(error) => error.chain().to_string(),
-        })
-    }
-
-    #[test]
-    fn the_definition_holds_together() {
-        Typed::command().debug_assert();
+        match read(words, std::iter::empty()) {
+            Ok(Reading::Do(invocation)) => Ok(*invocation),
+            Ok(Reading::Say(text)) => Err(text),
+            Err(error) => Err(error.chain().to_string()),
+        }
     }
 
     #[test]
     fn everything_after_the_program_is_the_programs_own() {
-        let invocation = read_words(&["--user", "bob", "--", "ls", "--user", "root", "-c", "--"]).unwrap();
-        assert_eq!(invocation.user.as_deref(), Some("bob"));
-        let words = ["ls", "--user", "root", "-c", "--"].map(OsString::from).to_vec();
-        assert_eq!(invocation.request.command, Command::Program(words));
-        let invocation = read_words(&["ls", "--user", "root"]).unwrap();
-        assert_eq!(invocation.user, None);
+        let words = ["ls", "--user", "root", "-c", "--"];
+        let program = Command::Program(words.map(OsString::from).to_vec());
+        for before in [&["--user", "bob"][..], &["--user=bob"], &["--user", "bob", "--"]] {
+            let invocation = read_words(&[before, &words].concat()).unwrap();
+            assert_eq!(invocation.user.as_deref(), Some("bob"));
+            assert_eq!(invocation.request.command, program);
+        }
+        assert_eq!(read_words(&["--", "-x"]).unwrap().request.command, Command::Program(vec!["-x".into()]));
     }
 
     #[test]
     fn a_login_shells_arguments_are_understood() {
         assert_eq!(read_words(&[]).unwrap().request.command, Command::LoginShell);
-        let invocation = read_words(&["-c", "-x; echo 'a b'"]).unwrap();
-        assert_eq!(invocation.request.command, Command::ShellString("-x; echo 'a b'".into()));
+        for text in ["echo 'a b'", "-x; id", "--", ""] {
+            let invocation = read_words(&["-c", text]).unwrap();
+            assert_eq!(invocation.request.command, Command::ShellString(text.into()));
+        }
     }
 
     #[test]
-    fn what_does_not_belong_together_is_refused() {
+    fn every_option_of_the_list_is_read() {
+        for flag in &FLAGS {
+            let name =
+                if flag.name.len() == 1 { format!("-{}", flag.name) } else { format!("--{}", flag.name) };
+            let value = match flag.id {
+                Id::Mode => "chroot",
+                Id::Root => "/x",
+                _ => "x",
+            };
+            let mut words = vec![name.as_str()];
+            words.extend(flag.value.filter(|value| !value.starts_with('[')).map(|_| value));
+            if flag.id == Id::Root {
+                words.push("--prepare");
+            }
+            let read = read_words(&words);
+            assert!(read.is_ok() || matches!(flag.id, Id::Help | Id::Version), "{words:?}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_a_remedy() {
         for words in [
             &["--prepare", "--release"][..],
             &["--prepare", "--", "ls"],
+            &["--release", "--dry-run"],
             &["-c", "x", "--", "ls"],
+            &["-c"],
+            &["--user"],
             &["--mode", "vm"],
             &["--frobnicate"],
+            &["-x"],
+            &["--prepare=yes"],
             &["--root", "/x"],
             &["--prepare", "--root", "../x"],
             &["--dry-run=xml"],
         ] {
-            assert!(read_words(words).is_err(), "{words:?} was accepted");
+            let error = read_words(words).unwrap_err();
+            assert!(error.contains("\n  help: "), "{words:?}: {error}");
         }
+        assert!(read_words(&["--users", "x"]).unwrap_err().ends_with("did you mean `--user`?"));
     }
 }

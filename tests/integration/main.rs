@@ -36,7 +36,10 @@ mod mountinfo;
 mod options;
 mod prepare;
 mod property;
+mod realwork;
+mod rootless;
 mod support;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -50,6 +53,9 @@ fn trials() -> Vec<Trial> {
         inherited::trials(),
         options::trials(),
         prepare::trials(),
+        realwork::trials(),
+        rootless::trials(),
+        terminal::trials(),
         faults::trials(),
         property::trials(),
     ]

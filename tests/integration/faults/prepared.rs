@@ -77,7 +77,6 @@ fn killed(action: &'static str, healer: &'static str) -> Verdict {
     ensure!(calls.iter().filter(|call| is_change(call)).count() > 4, "too few calls: {calls:?}");
     let others = calls.iter().filter(|call| !is_change(call)).step_by(OTHERS);
     for call in calls.iter().filter(|call| is_change(call)).chain(others) {
-        eprintln!("DEBUG {call:?}");
         one_kill(&host, call, action, healer, &clean)
             .map_err(|failed| format!("killed at {call:?}: {}", failed.message().unwrap_or("?")))?;
     }

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
 use rustix::termios::Winsize;
 
-use super::{LIMIT, Run, ensure, until};
+use super::{LIMIT, Run, User, ensure, until};
 
 /// A pseudo terminal with a program that has it as its controlling terminal, in a session of its own.
 #[derive(Debug)]
@@ -25,11 +25,14 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts `run`'s program on a new terminal.
-    pub fn start(run: Run) -> Result<Self, Failed> {
+    /// Starts `run`'s program on a new terminal, which belongs to `owner` as after a login.
+    pub fn start(run: Run, owner: &User) -> Result<Self, Failed> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let keys = rustix::fs::open("/dev/ptmx", flags, Mode::empty())?;
         let (name, program_side) = open_other_side(&keys, flags)?;
+        if super::is_root() {
+            std::os::unix::fs::fchown(&program_side, Some(owner.uid), None)?;
+        }
         let [stdin, stdout] = [program_side.try_clone()?, program_side.try_clone()?];
         let mut command: Command = run.into_command();
         command.stdin(stdin).stdout(stdout).stderr(program_side);
@@ -88,6 +91,11 @@ impl Terminal {
             }
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// The process group that keys go to.
+    pub fn foreground(&self) -> Option<i32> {
+        rustix::termios::tcgetpgrp(&self.keys).ok().map(|group| group.as_raw_nonzero().get())
     }
 
     /// Makes the window another size.
