@@ -54,7 +54,10 @@ impl Journal {
             folder = sys::path::private_directory(folder.as_fd(), name)?;
         }
         let lock = sys::path::lock_file(folder.as_fd(), &format!("{uid}.lock"))?;
-        Ok(Self { folder, name: format!("{uid}.json"), _lock: lock })
+        let name = format!("{uid}.json");
+        // What a process left that was killed before its new record took the old one's place.
+        sys::path::remove_if_there(folder.as_fd(), &sys::path::new_name(&name))?;
+        Ok(Self { folder, name, _lock: lock })
     }
 
     /// What is written down; nothing when the record is of another boot.

@@ -89,8 +89,11 @@ fn supervise(
     if let Some(user) = user {
         map_ids(init, user)?;
         sys::process::hide_memory(true).map_err(failed)?;
-        // If init is gone already, the report says why.
-        let _ = sys::path::write_all(keep_alive.as_fd(), b"\n");
+        match sys::path::write_all(keep_alive.as_fd(), b"\n") {
+            // Init is gone already, and the report says why.
+            Err(error) if error.errno() == Errno::PIPE.raw_os_error() => {}
+            other => other.map_err(failed)?,
+        }
     }
 
     let mut reports = std::fs::File::from(hear);

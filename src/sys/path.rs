@@ -292,10 +292,15 @@ pub fn read_if_there(directory: BorrowedFd<'_>, name: &str) -> Result<Option<Vec
     Ok(Some(content))
 }
 
+/// What [`replace_file`] calls the new file until it takes the old one's name.
+pub fn new_name(name: &str) -> String {
+    format!("{name}.new")
+}
+
 /// Puts a file with this content at `name` in `directory`, in place of what is there: a reader sees the old one or
 /// the new one, also after a crash.
 pub fn replace_file(directory: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<()> {
-    let new = format!("{name}.new");
+    let new = new_name(name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, new.as_str(), flags, Mode::RUSR | Mode::WUSR)
         .map_err(|errno| Error::new(format!("openat({new:?}, O_CREAT|O_TRUNC)"), errno))?;
