@@ -131,25 +131,21 @@ fn inside(wanted: &str) -> Result<String> {
     for at in 0..8 {
         fs::create_dir(folder.join(format!("b{at}")))?;
     }
-    for wall in ["pidns", "none"] {
+    for wall in WALLS {
         fs::write(folder.join(format!("{wall}.toml")), map(wall, &folder))?;
     }
     let floor = compile_floor(&folder)?;
     fill_host(mounts, &folder.join("host"))?;
 
-    let mut contestants = vec![("spawn", words(&[PAYLOAD.into()]))];
-    for (wall, with_pidns) in [("pidns", true), ("none", false)] {
-        let name = |who: &str| -> &'static str {
-            CONTESTANTS.iter().find(|name| **name == format!("{who} {wall}")).map_or("", |name| name)
-        };
+    let mut contestants = vec![("spawn".to_owned(), words(&[PAYLOAD.into()]))];
+    for wall in WALLS {
         let map = folder.join(format!("{wall}.toml")).into_os_string();
-        contestants.push((name("bwrap"), bwrap(with_pidns, &folder)));
-        let ours = [SESSION_ENTER, "--user", USER, "--config"].map(OsString::from).into_iter().chain([map]);
-        contestants.push((
-            name("session-enter"),
-            words(&ours.chain(["--".into(), PAYLOAD.into()]).collect::<Vec<_>>()),
-        ));
-        contestants.push((name("floor"), words(&[floor.clone().into(), wall.into(), folder.clone().into()])));
+        let ours = [SESSION_ENTER, "--user", USER, "--config"].map(OsString::from).into_iter();
+        let ours: Vec<_> = ours.chain([map, "--".into(), PAYLOAD.into()]).collect();
+        let floor = [floor.clone().into(), wall.into(), folder.clone().into()];
+        for (who, command) in CONTESTANTS.iter().zip([bwrap(wall, &folder), words(&ours), words(&floor)]) {
+            contestants.push((format!("{who} {wall}"), command));
+        }
     }
     let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(rounds); contestants.len()];
     // The first rounds warm the caches and are thrown away.
@@ -174,7 +170,8 @@ fn inside(wanted: &str) -> Result<String> {
     let lines = contestants.iter().zip(&mut times).map(|((name, _), times)| {
         times.sort_unstable();
         let last = times.len() - 1;
-        format!("{name}\t{}\t{}", times[last / 2].as_nanos(), times[last * 99 / 100].as_nanos())
+        let [fastest, median, p99] = [0, last / 2, last * 99 / 100].map(|at| times[at].as_nanos());
+        format!("{name}\t{fastest}\t{median}\t{p99}")
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
@@ -258,7 +255,7 @@ mode = "1777"
 }
 
 /// The same for bwrap, in its own words.
-fn bwrap(with_pidns: bool, folder: &Path) -> Command {
+fn bwrap(wall: &str, folder: &Path) -> Command {
     let mut command = Command::new(BWRAP);
     for name in SYSTEM {
         let path = format!("/{name}");
@@ -273,22 +270,38 @@ fn bwrap(with_pidns: bool, folder: &Path) -> Command {
         command.arg(access).arg(folder.join(format!("b{at}"))).arg(format!("/b{at}"));
     }
     command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]);
-    if with_pidns {
+    if wall == "pidns" {
         command.args(["--unshare-pid", "--die-with-parent"]);
     }
     command.arg(PAYLOAD);
     command
 }
 
-const CONTESTANTS: [&str; 6] =
-    ["bwrap pidns", "session-enter pidns", "floor pidns", "bwrap none", "session-enter none", "floor none"];
+const CONTESTANTS: [&str; 3] = ["bwrap", "session-enter", "floor"];
+/// With a PID namespace, and without one.
+const WALLS: [&str; 2] = ["pidns", "none"];
 
 const TABLE_HEAD: &str = "\
-| host mounts | rounds | what | wall | median | p99 | of bwrap | of the floor |
-|--:|--:|---|---|--:|--:|--:|--:|";
+| host mounts | rounds | what | wall | fastest | median | p99 | median of bwrap's | of the floor's |
+|--:|--:|---|---|--:|--:|--:|--:|--:|";
 
-/// Median and 99th percentile of each contestant, in nanoseconds.
-struct Times(BTreeMap<String, (f64, f64)>);
+/// What each contestant took, in nanoseconds.
+struct Times(BTreeMap<String, Took>);
+
+#[derive(Clone, Copy)]
+struct Took {
+    fastest: f64,
+    median: f64,
+    p99: f64,
+}
+
+impl Took {
+    fn cells(self) -> String {
+        [self.fastest, self.median, self.p99]
+            .map(|nanoseconds| format!("{:.0} us", nanoseconds / 1e3))
+            .join(" | ")
+    }
+}
 
 impl Times {
     fn read(lines: &str) -> Result<Self> {
@@ -296,41 +309,39 @@ impl Times {
         for line in lines.lines() {
             let mut fields = line.split('\t');
             let mut next = || fields.next().ok_or_else(|| format!("the other copy wrote {line:?}"));
-            times.insert(next()?.to_owned(), (next()?.parse()?, next()?.parse()?));
+            let name = next()?.to_owned();
+            let took = Took { fastest: next()?.parse()?, median: next()?.parse()?, p99: next()?.parse()? };
+            times.insert(name, took);
         }
         Ok(Self(times))
     }
 
-    fn of(&self, name: &str) -> Result<(f64, f64)> {
-        self.0.get(name).copied().ok_or_else(|| format!("nobody measured {name}").into())
+    fn of(&self, who: &str, wall: &str) -> Result<Took> {
+        let name = if wall.is_empty() { who.to_owned() } else { format!("{who} {wall}") };
+        self.0.get(&name).copied().ok_or_else(|| format!("nobody measured {name}").into())
     }
 
     fn rows(&self, mounts: usize, rounds: usize) -> Result<String> {
-        let microseconds = |nanoseconds: f64| format!("{:.0} us", nanoseconds / 1e3);
-        let (median, p99) = self.of("spawn")?;
-        let mut rows = vec![format!(
-            "| {mounts} | {rounds} | {PAYLOAD} alone | | {} | {} | | |",
-            microseconds(median),
-            microseconds(p99)
-        )];
-        for name in CONTESTANTS {
-            let (who, wall) = name.split_once(' ').unwrap_or((name, ""));
-            let (median, p99) = self.of(name)?;
-            let of_bwrap = median / self.of(&format!("bwrap {wall}"))?.0;
-            let of_floor = median / self.of(&format!("floor {wall}"))?.0;
-            rows.push(format!(
-                "| {mounts} | {rounds} | {who} | {wall} | {} | {} | {of_bwrap:.3} | {of_floor:.2} |",
-                microseconds(median),
-                microseconds(p99)
-            ));
+        let alone = self.of("spawn", "")?.cells();
+        let mut rows = vec![format!("| {mounts} | {rounds} | {PAYLOAD} alone | | {alone} | | |")];
+        for wall in WALLS {
+            for who in CONTESTANTS {
+                let took = self.of(who, wall)?;
+                let of_bwrap = took.median / self.of("bwrap", wall)?.median;
+                let of_floor = took.median / self.of("floor", wall)?.median;
+                let cells = took.cells();
+                rows.push(format!(
+                    "| {mounts} | {rounds} | {who} | {wall} | {cells} | {of_bwrap:.3} | {of_floor:.2} |"
+                ));
+            }
         }
         Ok(rows.join("\n"))
     }
 
     fn verdict(&self) -> Result<String> {
         let mut words = Vec::new();
-        for wall in ["pidns", "none"] {
-            let part = self.of(&format!("session-enter {wall}"))?.0 / self.of(&format!("bwrap {wall}"))?.0;
+        for wall in WALLS {
+            let part = self.of("session-enter", wall)?.median / self.of("bwrap", wall)?.median;
             let met = if part <= TARGET { "met" } else { "missed" };
             words.push(format!("wall {wall}: {part:.2} of bwrap, target {TARGET} {met}"));
         }

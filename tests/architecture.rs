@@ -357,22 +357,23 @@ fn re_exports(lib: &str) -> BTreeMap<String, String> {
     paths.filter_map(|named| Some((named.segments.last()?.clone(), named.segments[0].clone()))).collect()
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    for path in entries.map(|entry| entry.expect("src can be listed").path()) {
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
         if path.is_dir() {
-            rust_files(&path, found);
+            rust_files(&path, found)?;
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             found.push(path);
         }
     }
+    Ok(())
 }
 
 #[test]
 fn the_sources_keep_to_the_rules() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    rust_files(&package.join("src"), &mut files);
+    rust_files(&package.join("src"), &mut files).expect("src can be listed");
     files.sort();
     assert!(files.len() > 40, "only {} files were found: is this the right folder?", files.len());
     let read = |path: &Path| {

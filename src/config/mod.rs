@@ -57,6 +57,9 @@ pub const PROFILES_MAX: usize = 256;
 /// The most files.
 pub const LAYERS_MAX: usize = 64;
 
+/// The most brackets that may be open at one place.
+const DEPTH_MAX: usize = 64;
+
 /// What the map that is compiled in is called in messages.
 const BUILT_IN_NAME: &str = "built-in map";
 const BUILT_IN: &str = include_str!("../../mounts.toml");
@@ -131,10 +134,38 @@ fn read(problems: &Problems<'_>, sources: &[Source<'_>]) -> Option<Policy> {
     Some(policy)
 }
 
+/// Where brackets lie deeper than [`DEPTH_MAX`]. The parser takes far longer over such a text than over any map. Whole
+/// comment lines are left out; brackets in strings count, and are balanced in practice.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut in_comment = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'\n' => in_comment = text.as_bytes().get(at + 1) == Some(&b'#'),
+            b'[' | b'{' if !in_comment => depth += 1,
+            b']' | b'}' if !in_comment => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return Some(at);
+        }
+    }
+    None
+}
+
 fn read_source(problems: &Problems<'_>, index: usize, source: &Source<'_>) -> Option<Layer> {
     if u64::try_from(source.text.len()).unwrap_or(u64::MAX) > SIZE_MAX {
         let message = format!("the file has {} bytes; {SIZE_MAX} are the limit", source.text.len());
         problems.report(Place::whole(index), message);
+        return None;
+    }
+    if let Some(offset) = too_deep(source.text) {
+        let message = format!("more than {DEPTH_MAX} brackets are open here");
+        problems.report_with_help(
+            Place::new(index, offset..offset + 1),
+            message,
+            "no map needs that; close some of them",
+        );
         return None;
     }
     let (tree, errors) = DeTable::parse_recoverable(source.text);

@@ -123,7 +123,9 @@ impl<'a> Reader<'a> {
         if found.is_none() {
             let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
             let message = format!("unknown {key} {}", words::quote(value));
-            self.problems.report_with_help(place, message, words::help(value, "known are", &words));
+            let help =
+                if self.problems.is_full() { String::new() } else { words::help(value, "known are", &words) };
+            self.problems.report_with_help(place, message, help);
         }
         found.map(|(_, value)| At { value: *value, place })
     }
@@ -207,7 +209,11 @@ impl<'a> Reader<'a> {
                 Some((message, Some(help))) => self.problems.report_with_help(place, message, help),
                 Some((message, None)) => self.problems.report(place, message),
                 None => {
-                    let help = words::help(key, "known keys are", &self.asked);
+                    let help = if self.problems.is_full() {
+                        String::new()
+                    } else {
+                        words::help(key, "known keys are", &self.asked)
+                    };
                     self.problems.report_with_help(place, format!("unknown key {}", words::quote(key)), help);
                 }
             }

@@ -135,6 +135,11 @@ impl<'s> Problems<'s> {
         }
     }
 
+    /// Would another mistake only be counted? Then nobody needs to think about what was meant by it.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.borrow().len() >= LISTED_MAX
+    }
+
     /// Is all well so far?
     pub(super) fn is_empty(&self) -> bool {
         self.found.borrow().is_empty()

@@ -162,6 +162,7 @@ pub(super) fn options(reader: &mut Reader<'_>, standard: Attributes) -> Options 
                     "write one string for each: \"{}\"",
                     word.split(',').collect::<Vec<_>>().join("\", \"")
                 ),
+                false if reader.problems.is_full() => String::new(),
                 false => words::help(word, "known are", &known),
             };
             reader.problems.report_with_help(place, format!("unknown option {}", quote(word)), help);

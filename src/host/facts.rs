@@ -27,7 +27,7 @@ pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Fa
 }
 
 fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys::Result<Facts> {
-    let (_, caller_uid) = sys::user::own_ids();
+    let caller_uid = sys::user::own_uid();
     let privileged = caller_uid == 0 && sys::capability::effective()? & SYS_ADMIN != 0;
     let sources = Sources::of(subject, privileged);
     let mut facts = Facts {

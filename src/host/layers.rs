@@ -46,13 +46,16 @@ fn invalid(diagnostics: config::Diagnostics) -> Error {
 
 /// Root relies on nobody but root. Whoever is not root can only harm itself, and may keep a map of its own.
 fn trust() -> Trust {
-    match sys::user::own_ids() {
-        (0, 0) => Trust::ROOT,
-        (uid, _) => Trust { owner: Some(uid), sticky: true, last: true },
+    match sys::user::own_uid() {
+        0 => Trust::ROOT,
+        uid => Trust { owner: Some(uid), sticky: true, last: true },
     }
 }
 
 fn read_named(path: &str, trust: Trust) -> Result<SourceFile, Error> {
+    if path.is_empty() {
+        return Err(Error::new(ErrorKind::Request, "--config: the path is empty").help("name a file"));
+    }
     let absolute = absolute(path)?;
     read(&absolute, path, trust)?.ok_or_else(|| {
         Error::new(ErrorKind::Config, format!("map {path} is missing"))
@@ -156,11 +159,13 @@ fn read(path: &AbsPath, shown: &str, trust: Trust) -> Result<Option<SourceFile>,
 
 fn untrusted(shown: &str, error: WalkError) -> Error {
     let help = match &error {
-        WalkError::Untrusted { path, .. } => {
+        // The sticky bit is for places that everybody shares: there the map is at fault, not the place.
+        WalkError::Untrusted { path, mode, .. } if mode & 0o1000 == 0 && shown.starts_with(path.as_str()) => {
             format!(
                 "chown root {path} && chmod go-w {path}, or keep the map in a folder where only root writes"
             )
         }
+        WalkError::Untrusted { .. } => "keep the map in a folder where only root writes".to_owned(),
         _ => "check the path and its permissions".to_owned(),
     };
     Error::new(ErrorKind::Config, format!("map {shown} is not trusted")).caused_by(error).help(help)

@@ -108,7 +108,7 @@ pub struct KernelFeatures {
     pub mount_descriptors: bool,
     /// `openat2` (5.6).
     pub openat2: bool,
-    /// `close_range` (5.9).
+    /// `close_range` (5.9). Used with a flag of 5.11, which [`KernelFeatures::mount_setattr`] vouches for.
     pub close_range: bool,
     /// `mount_setattr`, recursive (5.12).
     pub mount_setattr: bool,

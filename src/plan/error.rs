@@ -38,7 +38,7 @@ pub enum PlanError {
         caller: u32,
     },
     /// `--prepare` or another thing that needs root.
-    #[error("{0} changes the host and needs root")]
+    #[error("{0} needs root")]
     NeedsRoot(&'static str),
     /// No profile of that name.
     #[error("no profile is named {name:?}; there are {known}")]

@@ -107,7 +107,7 @@ pub fn plan(
     let host_placement = matches!(request.placement, Placement::Host(_));
     if !facts.privileged {
         if host_placement {
-            return Err(PlanError::NeedsRoot("--prepare").into());
+            return Err(PlanError::NeedsRoot("a tree on the host (--prepare, --release)").into());
         }
         if facts.caller_uid != subject.uid {
             let user = subject.name.to_string();

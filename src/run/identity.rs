@@ -47,6 +47,8 @@ pub(super) fn become_user(
     sys::capability::reset_secure_bits()?;
     sys::identity::set_uid(who.uid)?;
     sys::capability::limit_sets(keep)?;
+    // After the user id, so that the new keyring is the user's.
+    sys::identity::leave_keyring()?;
     if who.no_new_privs {
         sys::capability::set_no_new_privs()?;
     }

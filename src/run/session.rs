@@ -11,12 +11,17 @@ use super::{Runner, run_steps, supervise};
 /// Descriptors that this program needs at the same time, besides one for each source of the map.
 const OWN_DESCRIPTORS: u64 = 16;
 
-/// Puts this process in order before it reads anything: usable standard descriptors, children that can be waited
+/// Puts this process in order before it reads anything: no rights that its caller lacks, usable standard descriptors, children that can be waited
 /// for, and nothing in memory that another process of the user could read. Called first by a program, not by a
 /// library's user.
 pub fn prepare_process() -> Result<(), Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Host, "cannot prepare this process").caused_by(error);
+    if sys::user::has_lent_rights() {
+        let message = "this program runs with rights that its caller does not have";
+        return Err(Error::new(ErrorKind::Request, message)
+            .help("take the set-user-id and set-group-id bits and the file capabilities off session-enter"));
+    }
     for (number, standard) in sys::fd::standard().map_err(failed)?.into_iter().enumerate() {
         if standard == Standard::Place {
             let message = format!(

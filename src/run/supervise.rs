@@ -66,7 +66,12 @@ pub(super) fn run(plan: &Plan, runner: &mut dyn Runner, inherited: Inherited) ->
             supervise(init, plan.namespace.user.as_ref(), &keep_alive, hear, &signals)
         }
         Err(error) => {
-            let help = into.user.then(|| user_namespace_help(error.errno()));
+            let no_more = [Errno::NOSPC, Errno::USERS].contains(&Errno::from_raw_os_error(error.errno()));
+            let help = match (into.user, no_more) {
+                (true, _) => Some(user_namespace_help(error.errno())),
+                (false, true) => Some("raise sysctl user.max_pid_namespaces".to_owned()),
+                (false, false) => None,
+            };
             let error = failed(error);
             Err(match help {
                 Some(help) => error.help(help),
@@ -107,14 +112,19 @@ fn supervise(
             let length = reports.read(&mut buffer).unwrap_or(0);
             more = length > 0;
             heard.extend_from_slice(&buffer[..length]);
-            if heard.ends_with(STOPPED) {
-                heard.clear();
-                sys::signal::stop_self().map_err(failed)?;
-            }
         }
+        let mut continued = false;
         while let Some(signal) = signals.next().map_err(failed)? {
+            continued |= signal.is_continue();
             if signal.must_be_handed_on() {
                 sys::signal::send(init, signal.number).map_err(failed)?;
+            }
+        }
+        if heard.ends_with(STOPPED) {
+            heard.clear();
+            // A program that was continued in the meantime is not waited for.
+            if !continued {
+                sys::signal::stop_self().map_err(failed)?;
             }
         }
         if let Some(Change::Ended(status)) = sys::signal::reap(init).map_err(failed)? {

@@ -76,6 +76,23 @@ fn set_filesystem_ids(uid: u32, gid: u32) -> Result<()> {
     Ok(())
 }
 
+/// Leaves the caller's session keyring, whose holder could read every key in it, for a new and empty one of this
+/// process's own user.
+pub fn leave_keyring() -> Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    let nameless = std::ptr::null::<libc::c_char>();
+    // SAFETY: the name may be absent; the call keeps no pointer.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, nameless) };
+    let error = std::io::Error::last_os_error();
+    match (result, error.raw_os_error()) {
+        // A kernel without keyrings has none to leave; and a filter of system calls, as containers have, that keeps us
+        // from keyrings is inherited, and keeps the program from them too.
+        (-1, Some(libc::ENOSYS | libc::EPERM)) => Ok(()),
+        (-1, _) => Err(Error::new("keyctl(KEYCTL_JOIN_SESSION_KEYRING)", error)),
+        _ => Ok(()),
+    }
+}
+
 /// What `/proc/self/status` says of the process that opened it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {

@@ -42,8 +42,8 @@ pub fn unblock_all() -> Result<()> {
 }
 
 /// The signals that a process which waits for another one takes in through a descriptor: those that it hands on, and
-/// SIGCHLD. Not among them are the terminal's stop signals, which stop the waiting process as they stop the program
-/// it waits for, and the ones that report a fault of its own.
+/// SIGCHLD. The terminal's stop signals are among them, because the waiting process stops when the program it waits
+/// for has stopped, and not when it was only asked to. Not among them are those that report a fault of its own.
 fn waited_for() -> SigSet {
     [
         Signal::SIGHUP,
@@ -55,6 +55,9 @@ fn waited_for() -> SigSet {
         Signal::SIGALRM,
         Signal::SIGWINCH,
         Signal::SIGCONT,
+        Signal::SIGTSTP,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
         Signal::SIGCHLD,
     ]
     .into_iter()
@@ -75,6 +78,11 @@ pub struct Received {
 }
 
 impl Received {
+    /// Is the process, if it was stopped, to go on?
+    pub fn is_continue(self) -> bool {
+        self.number == libc::SIGCONT
+    }
+
     /// Does the program that is waited for not have this signal already? What the terminal sends goes to all of its
     /// foreground processes by itself; a hang-up, which may go to the session's leader alone, is always handed on.
     pub fn must_be_handed_on(self) -> bool {

@@ -71,7 +71,16 @@ pub fn group_name(gid: u32) -> Result<Option<String>> {
         .map_err(|errno| Error::new(format!("getgrgid_r({gid})"), errno))
 }
 
-/// The real and the effective id of this process.
-pub fn own_ids() -> (u32, u32) {
-    (rustix::process::getuid().as_raw(), rustix::process::geteuid().as_raw())
+/// The id of this process. (The real one is the same: see [`has_lent_rights`].)
+pub fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Does this process have rights that its caller lacks: from a set-user-id or set-group-id bit of its program, or from
+/// capabilities of its file?
+pub fn has_lent_rights() -> bool {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    // SAFETY: reads a word that the kernel left for this process.
+    let secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    secure || getuid() != geteuid() || getgid() != getegid()
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use session_sandbox::config::{self, Diagnostics, SourceFile};
-use session_sandbox::model::policy::{MountKind, Policy};
+use session_sandbox::model::policy::Policy;
 
 /// The most entries of a random map.
 pub const ENTRIES_MAX: usize = 40;
@@ -30,8 +30,10 @@ const ODD_ENDS: [(&str, &str); 7] =
 /// A map of one profile.
 #[derive(Clone, Debug)]
 pub struct Map {
-    header: &'static str,
-    entries: Vec<String>,
+    /// What stands above the mounts.
+    pub header: &'static str,
+    /// The mounts, each as it is written.
+    pub entries: Vec<String>,
 }
 
 impl Map {
@@ -45,11 +47,6 @@ impl Map {
         let mut text = format!("version = 1\n[[profile]]\nname = \"random\"\n{}", self.header);
         self.entries.iter().for_each(|entry| text.push_str(entry));
         text
-    }
-
-    /// Has it any entries?
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// Takes out the entries that stand at one of `lines`, counted from 1. Was there one?
@@ -78,18 +75,6 @@ impl Map {
                 }
             }
         }
-    }
-
-    /// The same entries, put together behind the map reader's back: it is not asked whether they fit each other.
-    pub fn unchecked(&self) -> Option<Policy> {
-        let mut text = "version = 1\n".to_owned();
-        for (at, entry) in self.entries.iter().enumerate() {
-            text.push_str(&format!("[[profile]]\nname = \"p{at}\"\n{}{entry}", self.header));
-        }
-        let mut policy = config::parse(&[SourceFile { name: "random map".to_owned(), text }]).ok()?;
-        let mut rules = policy.profiles.drain(1..).flat_map(|profile| profile.mounts).collect();
-        policy.profiles.first_mut()?.mounts.append(&mut rules);
-        Some(policy)
     }
 }
 
@@ -245,9 +230,4 @@ fn options(recursive: bool) -> impl Strategy<Value = String> {
 fn quote(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\t', "\\t");
     format!("\"{escaped}\"")
-}
-
-/// How many entries of each kind `policy` has, to see that nothing is left out by accident.
-pub fn kinds(policy: &Policy) -> impl Iterator<Item = &'static str> {
-    policy.profiles.iter().flat_map(|profile| &profile.mounts).map(|rule| MountKind::word(&rule.kind))
 }

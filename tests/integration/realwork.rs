@@ -235,7 +235,7 @@ fn devices() -> Verdict {
     let script = "for name in null zero full random urandom tty; do test -c /dev/$name || echo no $name; done; \
                   for name in fd stdin stdout stderr ptmx; do test -e /dev/$name || echo no $name; done; \
                   find /dev -xdev \\( -type b -o -type c \\) | sort | tr '\\n' ' '; head -c 3 /dev/zero | wc -c; \
-                  echo x > /dev/null; echo x 2>/dev/null > /dev/full || echo full; echo out > /dev/stdout";
+                  echo x > /dev/null; echo x 2>/dev/null > /dev/full || echo full; (echo out > /dev/stdout) | cat";
     let text = well(desk.shell("namespace", script)?.finish()?)?;
     ensure!(!text.contains("no "), "devices are missing: {text}");
     ensure!(text.ends_with("3\nfull\nout\n"), "devices do not work: {text}");

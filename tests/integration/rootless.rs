@@ -208,29 +208,23 @@ fn others() -> Verdict {
 
 fn forbidden() -> Verdict {
     let bob = users::bob()?;
-    // The setting is each user namespace's own, so it can be changed in one of the test's, where root is not the host's.
+    // The setting is each user namespace's own. In this one, which knows all of the host's ids, nobody may make another.
     let world = World::of(&bob)?;
-    let program = world.path("session-enter");
-    std::fs::copy(crate::support::world::SESSION_ENTER, &program)?;
-    std::os::unix::fs::chown(&program, Some(bob.uid), None)?;
+    let program = world.program()?;
     let before = HostState::now();
-    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --reuid \"$1\" --regid \"$2\" --clear-groups --inh-caps=-all --bounding-set=-all \"$3\" -- id";
-    let (uid, gid) = (bob.uid.to_string(), bob.gid.to_string());
-    let outcome = Run::new("unshare")
-        .args([
-            "--user",
-            "--map-users",
-            "0,0,65536",
-            "--map-groups",
-            "0,0,65536",
-            "--setuid",
-            "0",
-            "--setgid",
-            "0",
-        ])
-        .args(["sh", "-c", script, "sh", &uid, &gid])
+    let script = "echo ready; read line; echo 0 > /proc/sys/user/max_user_namespaces || exit 1; \
+                  exec setpriv --reuid $1 --regid $2 --clear-groups --ambient-caps=-all --inh-caps=-all \"$3\" -- id";
+    let mut running = Run::new("unshare")
+        .args(["--user", "--keep-caps", "sh", "-c", script, "sh", &bob.uid.to_string(), &bob.gid.to_string()])
         .arg(&program)
-        .finish()?;
+        .piped_input()
+        .start()?;
+    running.expect("ready\n")?;
+    for file in ["uid_map", "gid_map"] {
+        std::fs::write(format!("/proc/{}/{file}", running.pid().as_raw_nonzero()), "0 0 4294967295")?;
+    }
+    running.write(b"\n")?;
+    let outcome = running.finish()?;
     ensure_eq!(outcome.code, Some(125), "exit status: {outcome:?}");
     ensure!(
         outcome.stderr.contains("sysctl user.max_user_namespaces is 0"),

@@ -112,16 +112,17 @@ fn keys(mode: &str) -> Verdict {
     terminal.expect("ready>")?;
     let enter =
         format!("{} --mode {mode} --user {} -- ", crate::support::world::SESSION_ENTER, desk.user.name);
-    let inside =
-        "sh -c 'trap \"echo inter\"\"rupted; exit 3\" INT; echo beg\"\"un; while :; do sleep 0.1; done'";
+    let inside = "sh -c 'trap \"echo inter\"\"rupted; exit 3\" INT; trap \"echo cont\"\"inued\" CONT; \
+                  echo beg\"\"un; while :; do sleep 0.1; done'";
     terminal.type_keys(&format!("{enter}{inside}\n"))?;
     terminal.expect("begun")?;
-    terminal.type_keys("\x1a")?;
-    terminal.expect("Stopped")?;
-    terminal.expect("ready>")?;
-    terminal.type_keys("fg\n")?;
-    terminal.expect("session-enter")?;
-    terminal.expect("\n")?;
+    for _ in 0..5 {
+        terminal.type_keys("\x1a")?;
+        terminal.expect("Stopped")?;
+        terminal.expect("ready>")?;
+        terminal.type_keys("fg\n")?;
+        terminal.expect("continued")?;
+    }
     terminal.type_keys("\x03")?;
     terminal.expect("interrupted")?;
     terminal.expect("ready>")?;

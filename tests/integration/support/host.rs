@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{Verdict, ensure_eq, until};
+use super::{Verdict, ensure, ensure_eq, until};
 
 /// Everything that a session could leave behind on a host. To be compared in an [`isolated`](super::isolated) test,
 /// where nobody else changes anything.
@@ -46,7 +46,15 @@ impl HostState {
 
     /// Fails with every difference to `after`.
     pub fn assert_same(&self, after: &Self) -> Verdict {
-        ensure_eq!(after.mounts, self.mounts, "the host's mount table has changed");
+        let lines = |of: &Self, not_of: &Self| -> Vec<String> {
+            let known: BTreeSet<&str> = not_of.mounts.lines().collect();
+            of.mounts.lines().filter(|line| !known.contains(line)).map(str::to_owned).collect()
+        };
+        let (new, gone) = (lines(after, self), lines(self, after));
+        ensure!(
+            after.mounts == self.mounts,
+            "the host's mount table has changed\n  new: {new:#?}\n gone: {gone:#?}"
+        );
         ensure_eq!(after.processes, self.processes, "processes were left behind");
         ensure_eq!(after.mount_namespaces, self.mount_namespaces, "mount namespaces were left behind");
         ensure_eq!(after.run, self.run, "/run has changed");

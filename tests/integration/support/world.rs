@@ -107,13 +107,17 @@ impl World {
         self.map(settings, &bind)
     }
 
+    /// Where `session-enter` is for the folder's owner.
+    pub fn program(&self) -> Result<PathBuf, Failed> {
+        self.reachable(Path::new(SESSION_ENTER), "session-enter")
+    }
+
     /// `session-enter` with these arguments, as the folder's owner.
     pub fn session_enter<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Run, Failed> {
-        let program = self.reachable(Path::new(SESSION_ENTER), "session-enter")?;
-        let run = Run::new(program).args(arguments);
+        let run = Run::new(self.program()?).args(arguments);
         Ok(match &self.owner {
             Some(user) => run.user(user),
             None => run,
