@@ -44,9 +44,9 @@ fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys:
             facts.groups.insert(name.to_owned(), gid);
         }
     }
-    ask(&mut facts, paths, &sources);
+    ask(&mut facts, paths, &sources)?;
     if let Ok(profile) = plan::select(policy, subject, &facts, request.profile.as_deref()) {
-        ask(&mut facts, plan::mount_questions(profile, subject), &sources);
+        ask(&mut facts, plan::mount_questions(profile, subject), &sources)?;
         if privileged && profile.mounts.iter().any(|rule| rule.kind == MountKind::Devpts) {
             facts.tty_group = sys::user::group_id("tty")?;
         }
@@ -54,41 +54,44 @@ fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys:
     Ok(facts)
 }
 
-fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, sources: &Sources) {
+fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, sources: &Sources) -> sys::Result<()> {
     for (look, path) in questions {
-        let answer = path_fact(&path, look, sources);
+        let answer = path_fact(&path, look, sources)?;
         facts.paths.insert((look, path), answer);
     }
+    Ok(())
 }
 
-fn path_fact(path: &AbsPath, look: Look, sources: &Sources) -> PathFact {
+/// What is at `path`. Only what the path itself is to blame for is an answer; a failure of this process or the kernel
+/// (no memory, no descriptors) is a failure, for it must not make an optional entry look as if it had no source.
+fn path_fact(path: &AbsPath, look: Look, sources: &Sources) -> sys::Result<PathFact> {
     let place = match sources.open(path, look) {
         Ok(place) => place,
         Err(WalkError::Open { source, .. }) => {
             return match Errno::from_raw_os_error(source.errno()) {
-                Errno::NOENT => PathFact::Missing,
-                Errno::LOOP => PathFact::ThroughSymlink,
-                _ => PathFact::Unreachable(source.reason()),
+                Errno::NOENT => Ok(PathFact::Missing),
+                Errno::LOOP => Ok(PathFact::ThroughSymlink),
+                Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG | Errno::STALE => {
+                    Ok(PathFact::Unreachable(source.reason()))
+                }
+                // A server that is down or gone.
+                Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::TIMEDOUT => {
+                    Ok(PathFact::Unreachable(source.reason()))
+                }
+                _ => Err(source),
             };
         }
-        Err(other) => return PathFact::Unreachable(other.to_string()),
+        Err(other) => return Ok(PathFact::Unreachable(other.to_string())),
     };
-    let kind = match sys::path::status(place.as_fd()) {
-        Ok(status) => status.kind,
-        Err(error) => return PathFact::Unreachable(error.reason()),
-    };
-    match kind {
+    Ok(match sys::path::status(place.as_fd())?.kind {
         Kind::Directory => PathFact::Directory,
         Kind::File => PathFact::File,
         Kind::Socket => PathFact::Socket,
         Kind::Device => PathFact::Device,
         Kind::Fifo => PathFact::Fifo,
-        Kind::Symlink => match sys::path::link_text(place.as_fd()) {
-            Ok(text) => PathFact::Symlink(text),
-            Err(error) => PathFact::Unreachable(error.reason()),
-        },
+        Kind::Symlink => PathFact::Symlink(sys::path::link_text(place.as_fd())?),
         Kind::Other => PathFact::Unreachable("not a file".to_owned()),
-    }
+    })
 }
 
 /// What this kernel offers, asked of the kernel itself.

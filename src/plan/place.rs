@@ -256,9 +256,21 @@ impl Placer<'_> {
         for name in DEVICES {
             let source = AbsPath::new(&format!("/dev/{name}"))
                 .map_err(|source| template_error(rule, "target", &rule.target, source.into()))?;
-            if *self.facts.path(Look::Root, &source) != PathFact::Device {
-                self.notes.push(format!("{target}/{name}: left out, the host's {source} is no device"));
-                continue;
+            match self.facts.path(Look::Root, &source) {
+                PathFact::Device => {}
+                PathFact::Missing => {
+                    self.notes.push(format!("{target}/{name}: left out, {source} is missing"));
+                    continue;
+                }
+                other => {
+                    return Err(PlanError::Source {
+                        origin: rule.origin.clone(),
+                        target: target.clone(),
+                        path: source,
+                        found: other.describe(),
+                        remedy: "make it a device on the host, as it is on every other",
+                    });
+                }
             }
             let what =
                 Mount::Bind { source, look: Look::Root, recursive: false, propagation: Propagation::Private };
