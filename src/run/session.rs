@@ -20,7 +20,7 @@ pub fn prepare_process() -> Result<(), Error> {
     if sys::user::has_lent_rights() {
         let message = "this program runs with rights that its caller does not have";
         return Err(Error::new(ErrorKind::Request, message)
-            .help("take the set-user-id and set-group-id bits and the file capabilities off session-enter"));
+            .help("take the set-user-id and set-group-id bits off session-enter"));
     }
     for (number, standard) in sys::fd::standard().map_err(failed)?.into_iter().enumerate() {
         if standard == Standard::Place {

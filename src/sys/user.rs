@@ -76,11 +76,10 @@ pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Does this process have rights that its caller lacks: from a set-user-id or set-group-id bit of its program, or from
-/// capabilities of its file?
+/// Does this process have rights that its caller lacks, from a set-user-id or set-group-id bit of its program?
+/// (Capabilities of its file do not make a process root, and are given up like all others. AT_SECURE would be no
+/// answer: a change of the SELinux domain, as a login makes one, sets it as well.)
 pub fn has_lent_rights() -> bool {
     use rustix::process::{getegid, geteuid, getgid, getuid};
-    // SAFETY: reads a word that the kernel left for this process.
-    let secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    secure || getuid() != geteuid() || getgid() != getegid()
+    getuid() != geteuid() || getgid() != getegid()
 }

@@ -243,7 +243,7 @@ fn untrusted_maps() -> Verdict {
             culprit.to_string_lossy(),
             mode.into(),
             "not trusted".into(),
-            "chown root".into(),
+            "only root writes".into(),
         ];
         refusal.check(with_map(path, &bob.name), &words.each_ref().map(AsRef::as_ref))
     };

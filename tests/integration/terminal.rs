@@ -101,6 +101,18 @@ fn foreground_changes(terminal: &Terminal) -> Verdict {
     })
 }
 
+/// Do the supervisor of a session and its only child wait for something, with no signal to be noticed?
+fn at_rest(supervisor: i32) -> Option<()> {
+    let children = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).ok()?;
+    for id in [supervisor.to_string().as_str(), children.trim()] {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        if !status.contains("\nState:\tS") || !status.contains("\nShdPnd:\t0000000000000000\n") {
+            return None;
+        }
+    }
+    Some(())
+}
+
 fn keys(mode: &str) -> Verdict {
     let desk = Desk::new()?;
     // As a person does it: from a shell outside, which is the one that has jobs.
@@ -122,6 +134,8 @@ fn keys(mode: &str) -> Verdict {
         terminal.expect("ready>")?;
         terminal.type_keys("fg\n")?;
         terminal.expect("continued")?;
+        // No person types the next key before every process has noticed.
+        until("the session is at rest again", || at_rest(terminal.foreground()?))?;
     }
     terminal.type_keys("\x03")?;
     terminal.expect("interrupted")?;

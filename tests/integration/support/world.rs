@@ -49,12 +49,16 @@ impl World {
 
     fn at(parent: &Path, owner: Option<User>) -> Result<Self, Failed> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = parent.join(format!("session-sandbox-tests-{}-{number}", std::process::id()));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| format!("{folder:?}: {error}"))?;
+        // Isolated tests have the same process id, each in its own world, and see the same homes.
+        let folder = loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let folder = parent.join(format!("session-sandbox-tests-{}-{number}", std::process::id()));
+            match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
+                Ok(()) => break folder,
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(format!("{folder:?}: {error}").into()),
+            }
+        };
         let world = Self { folder, owner };
         world.give(&world.folder)?;
         Ok(world)
