@@ -109,10 +109,10 @@ fn measure(criterion: &mut Criterion) -> Result<()> {
         bencher.iter(|| config::built_in().map(|policy| plan::plan(&policy, &subject, &request, &facts)));
     });
     group.bench_function("explain as text", |bencher| {
-        bencher.iter(|| plan::explain::text(black_box(&planned)))
+        bencher.iter(|| plan::explain::text(black_box(&planned), &[]))
     });
     group.bench_function("explain as JSON", |bencher| {
-        bencher.iter(|| plan::explain::json(black_box(&planned)))
+        bencher.iter(|| plan::explain::json(black_box(&planned), &[]))
     });
     group.finish();
 

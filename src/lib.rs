@@ -50,7 +50,7 @@
 //!
 //! let plan = plan::plan(&policy, &subject, &Request::default(), &facts)?;
 //! assert_eq!(plan.report.mounts, 3); // the root itself, /usr and /tmp
-//! assert!(plan::explain::text(&plan).contains("bind /usr ro,nosuid,nodev"));
+//! assert!(plan::explain::text(&plan, &[]).contains("bind /usr ro,nosuid,nodev"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

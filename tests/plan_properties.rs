@@ -330,11 +330,12 @@ fn check(policy: &Policy, subject: &Subject, request: &Request, host: &Host) -> 
     check_order(&plan, host.privileged);
     let profile = policy.profiles.iter().find(|profile| profile.name == plan.profile).unwrap();
     check_rules(&plan, &profile.mounts, subject);
-    let text = explain::text(&plan);
+    let text = explain::text(&plan, &lint::lint(&plan));
     for target in plan.tree.iter().filter_map(|step| step.target.file_name()) {
         assert!(text.contains(target), "{target} is not in the explanation:\n{text}");
     }
-    let json: serde_json::Value = serde_json::from_str(&explain::json(&plan)).expect("not JSON");
+    let json: serde_json::Value =
+        serde_json::from_str(&explain::json(&plan, &lint::lint(&plan))).expect("not JSON");
     assert_eq!(json["plan"]["tree"].as_array().map(Vec::len), Some(plan.tree.len()));
     assert_eq!(plan.report.mounts, plan.mounts().count());
     assert!(plan.exec.environment.iter().all(|(name, _)| name != "LD_PRELOAD"));

@@ -105,7 +105,7 @@ fn every_layout_has_its_plan() {
     {
         let plan = planned(&bob("sshd"), &host(entries), &request(&["id"]));
         assert_eq!(lint::lint(&plan), [], "the shipped map has findings on {name}");
-        insta::assert_snapshot!(name, explain::text(&plan));
+        insta::assert_snapshot!(name, explain::text(&plan, &[]));
     }
 }
 
@@ -114,14 +114,14 @@ fn an_ordinary_user_gets_the_same_places() {
     let facts = Facts { privileged: false, caller_uid: 1001, terminal: true, ..host(DEBIAN) };
     insta::assert_snapshot!(
         "ordinary-user",
-        explain::text(&planned(&bob("session-enter"), &facts, &request(&[])))
+        explain::text(&planned(&bob("session-enter"), &facts, &request(&[])), &[])
     );
 }
 
 #[test]
 fn the_plan_as_json_is_stable() {
     let plan = planned(&bob("sshd"), &host(BARE), &request(&["id"]));
-    insta::assert_snapshot!("json", explain::json(&plan));
+    insta::assert_snapshot!("json", explain::json(&plan, &[]));
 }
 
 #[test]

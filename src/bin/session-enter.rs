@@ -33,8 +33,13 @@ fn run() -> Result<u8, Error> {
     let facts = host::facts(&policy, &subject, &invocation.request)?;
     let plan = plan::plan(&policy, &subject, &invocation.request, &facts)?;
     match invocation.action {
-        Action::Show(DryRun::Text) => print(&plan::explain::text(&plan)),
-        Action::Show(DryRun::Json) => print(&plan::explain::json(&plan)),
+        Action::Show(format) => {
+            let findings = [plan::lint::lint_policy(&policy), plan::lint::lint(&plan)].concat();
+            print(&match format {
+                DryRun::Text => plan::explain::text(&plan, &findings),
+                DryRun::Json => plan::explain::json(&plan, &findings),
+            })
+        }
         Action::Enter => run::enter(&plan, &mut run::Kernel::new(&plan)),
         Action::Prepare => run::prepare(&plan).map(|_| 0),
         Action::Release => match &plan.root {

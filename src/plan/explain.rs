@@ -5,33 +5,33 @@ use std::fmt::Write;
 use crate::model::facts::Look;
 use crate::model::policy::{Mode, Propagation, Wall};
 
-use super::lint;
+use super::lint::Finding;
 use super::step::{Make, Mount, Plan, RootSwitch, TreeStep};
 
-/// The plan as a tree, with the map line behind each entry.
-pub fn text(plan: &Plan) -> String {
+/// The plan as a tree, with the map line behind each entry, and what the linter found.
+pub fn text(plan: &Plan, findings: &[Finding]) -> String {
     let mut out = String::new();
     // Writing to a String does not fail.
-    let _ = write_text(plan, &mut out);
+    let _ = write_text(plan, findings, &mut out);
     out
 }
 
-/// The plan as JSON. Fields are added over time, never renamed or removed within one `version`.
-pub fn json(plan: &Plan) -> String {
+/// The same as JSON. Fields are added over time, never renamed or removed within one `version`.
+pub fn json(plan: &Plan, findings: &[Finding]) -> String {
     #[derive(serde::Serialize)]
     struct Document<'a> {
         version: u32,
         plan: &'a Plan,
-        findings: Vec<lint::Finding>,
+        findings: &'a [Finding],
     }
-    let document = Document { version: 1, plan, findings: lint::lint(plan) };
+    let document = Document { version: 1, plan, findings };
     let mut text =
         serde_json::to_string_pretty(&document).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
     text.push('\n');
     text
 }
 
-fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
+fn write_text(plan: &Plan, findings: &[Finding], out: &mut String) -> std::fmt::Result {
     let subject = &plan.subject;
     writeln!(out, "{} (uid {}, gid {}) by {}", subject.name, subject.uid, subject.gid, subject.door.service)?;
     writeln!(out, "  profile   {:?}, {}", plan.profile, plan.origin)?;
@@ -76,7 +76,6 @@ fn write_text(plan: &Plan, out: &mut String) -> std::fmt::Result {
             writeln!(out, "  {note}")?;
         }
     }
-    let findings = lint::lint(plan);
     if !findings.is_empty() {
         writeln!(out, "\nto look at:")?;
         for finding in findings {
