@@ -13,11 +13,16 @@ use super::{Error, Result};
 const LAST_SIGNAL: libc::c_int = 64;
 
 /// Gives every signal its default action: an ignored one would stay ignored in the next program.
+///
+/// The kernel is asked, not the C library, which keeps two signals for itself and would leave them ignored.
 pub fn restore_defaults() {
+    // The kernel's own structure differs between machines and is nowhere larger; all zeros mean the default action,
+    // no flags and an empty mask on each.
+    let default = [0_u64; 20];
     for number in 1..=LAST_SIGNAL {
-        // SAFETY: the default action runs no code of this program. The call fails for the numbers that have no
-        // other action (KILL, STOP) or belong to the C library (32, 33), which is as good.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // SAFETY: the structure is long enough on every machine, and is only read. The call fails for the signals that
+        // have no other action (KILL, STOP), which is as good.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null_mut::<u64>(), 8) };
     }
 }
 

@@ -124,7 +124,8 @@ fn keys(mode: &str) -> Verdict {
     terminal.expect("ready>")?;
     let enter =
         format!("{} --mode {mode} --user {} -- ", crate::support::world::SESSION_ENTER, desk.user.name);
-    let inside = "sh -c 'trap \"echo inter\"\"rupted; exit 3\" INT; trap \"echo cont\"\"inued\" CONT; \
+    // Bash, because a shell that starts its programs by vfork cannot be stopped as a whole at every moment.
+    let inside = "bash -c 'trap \"echo inter\"\"rupted; exit 3\" INT; trap \"echo cont\"\"inued\" CONT; \
                   echo beg\"\"un; while :; do sleep 0.1; done'";
     terminal.type_keys(&format!("{enter}{inside}\n"))?;
     terminal.expect("begun")?;
