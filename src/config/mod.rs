@@ -57,7 +57,7 @@ pub const PROFILES_MAX: usize = 256;
 /// The most files.
 pub const LAYERS_MAX: usize = 64;
 
-/// The most brackets that may be open at one place.
+/// The most levels of brackets, or of a key with dots.
 const DEPTH_MAX: usize = 64;
 
 /// What the map that is compiled in is called in messages.
@@ -134,21 +134,27 @@ fn read(problems: &Problems<'_>, sources: &[Source<'_>]) -> Option<Policy> {
     Some(policy)
 }
 
-/// Where brackets lie deeper than [`DEPTH_MAX`]. The parser takes far longer over such a text than over any map. Whole
-/// comment lines are left out; brackets in strings count, and are balanced in practice.
+/// Where brackets or dotted keys lie deeper than [`DEPTH_MAX`]. The parser takes far more time and memory over such a
+/// text than over any map. Whole comment lines are left out; brackets in strings count, and are balanced in practice.
 fn too_deep(text: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut in_comment = false;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'\n' => in_comment = text.as_bytes().get(at + 1) == Some(&b'#'),
-            b'[' | b'{' if !in_comment => depth += 1,
-            b']' | b'}' if !in_comment => depth = depth.saturating_sub(1),
-            _ => {}
+    let mut brackets = 0_usize;
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let mut dots = 0_usize;
+        let mut in_key = true;
+        for (at, byte) in line.bytes().enumerate().take_while(|_| !line.starts_with('#')) {
+            match byte {
+                b'[' | b'{' => brackets += 1,
+                b']' | b'}' => brackets = brackets.saturating_sub(1),
+                b'=' => in_key = false,
+                b'.' if in_key => dots += 1,
+                _ => {}
+            }
+            if brackets.max(dots) > DEPTH_MAX {
+                return Some(start + at);
+            }
         }
-        if depth > DEPTH_MAX {
-            return Some(at);
-        }
+        start += line.len();
     }
     None
 }
@@ -160,11 +166,11 @@ fn read_source(problems: &Problems<'_>, index: usize, source: &Source<'_>) -> Op
         return None;
     }
     if let Some(offset) = too_deep(source.text) {
-        let message = format!("more than {DEPTH_MAX} brackets are open here");
+        let message = format!("this lies more than {DEPTH_MAX} levels deep");
         problems.report_with_help(
             Place::new(index, offset..offset + 1),
             message,
-            "no map needs that; close some of them",
+            "no map needs more than four",
         );
         return None;
     }

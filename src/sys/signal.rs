@@ -22,7 +22,9 @@ pub fn restore_defaults() {
     for number in 1..=LAST_SIGNAL {
         // SAFETY: the structure is long enough on every machine, and is only read. The call fails for the signals that
         // have no other action (KILL, STOP), which is as good.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null_mut::<u64>(), 8) };
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null_mut::<u64>(), 8)
+        };
     }
 }
 
