@@ -387,7 +387,7 @@ fn run_cases(
 ) {
     let tally = Rc::new(RefCell::new(Tally::default()));
     let config = ProptestConfig {
-        cases: count,
+        cases: count.max(ProptestConfig::default().cases),
         test_name: Some(name),
         source_file: Some(file!()),
         ..ProptestConfig::default()

@@ -1,13 +1,12 @@
-//! What a program finds when it is started in a session: who it is, what it has, and what of its caller is gone.
+//! How a session is entered, and what a program finds when it is started there: its name and arguments, environment,
+//! limits, directory; and what its end tells the caller.
 
 use std::os::unix::fs::PermissionsExt;
 
-use libtest_mimic::{Failed, Trial};
-use rustix::process::Signal;
+use libtest_mimic::Trial;
 
-use crate::support::{
-    HostMounts, Needs, Run, User, Verdict, World, ensure, ensure_eq, isolated, trial, users,
-};
+use crate::support::world::SESSION_ENTER;
+use crate::support::{Needs, Probe, Run, Verdict, World, ensure, ensure_eq, trial, users};
 
 /// Both ways to make the tree the root directory.
 pub const MODES: [&str; 2] = ["namespace", "chroot"];
@@ -15,6 +14,8 @@ const AS_BOB: &[Needs] = &[Needs::Root, Needs::OrdinaryUser];
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
+        trial("help and version are printed for everybody", &[Needs::Nothing], help),
+        trial("a dry run shows the plan and does nothing", &[Needs::Nothing], dry_run),
         trial("the command of the readme shows the private root", AS_BOB, readme_command),
         trial("without a command the login shell is started as one", AS_BOB, login_shell),
         trial("-c has the login shell run a text", AS_BOB, shell_string),
@@ -26,38 +27,37 @@ pub fn trials() -> Vec<Trial> {
         trial("limits that the caller had are the program's", AS_BOB, limits),
         trial("the program starts in the home directory", AS_BOB, starts_at_home),
         trial("the program starts in / where the session has no home directory", AS_BOB, starts_in_the_root),
-        trial(
-            "root enters by hand, and keeps no capability that the map does not name",
-            &[Needs::Root],
-            root_enters,
-        ),
-        isolated(
-            "a capability of the map is root's, and nobody else's",
-            AS_BOB,
-            HostMounts::Shared,
-            capabilities,
-        ),
-        trial("the walls that the map turns off are down", AS_BOB, no_wall),
     ];
     for mode in MODES {
-        trials.extend([
-            trial(format!("exit statuses tell what happened ({mode})"), AS_BOB, move || exit_statuses(mode)),
-            trial(format!("the program is the user and nobody else ({mode})"), AS_BOB, move || {
-                identity(mode)
-            }),
-            trial(format!("groups of the caller's never survive ({mode})"), AS_BOB, move || groups(mode)),
-            trial(
-                format!("the program has descriptors 0, 1 and 2 and no other ({mode})"),
-                AS_BOB,
-                move || descriptors(mode),
-            ),
-            trial(format!("no signal is ignored or blocked ({mode})"), AS_BOB, move || signals(mode)),
-            trial(format!("the session sees no process but its own ({mode})"), AS_BOB, move || {
-                processes(mode)
-            }),
-        ]);
+        let name = format!("exit statuses tell what happened ({mode})");
+        trials.push(trial(name, AS_BOB, move || exit_statuses(mode)));
     }
     trials
+}
+
+fn help() -> Verdict {
+    for (option, words) in
+        [("--help", ["Usage", "--user", "--mode", "125"]), ("--version", ["session-enter", "0", ".", "\n"])]
+    {
+        let text = Run::new(SESSION_ENTER).arg(option).finish()?.output()?;
+        for word in words {
+            ensure!(text.contains(word), "{option} says nothing of {word:?}: {text}");
+        }
+    }
+    Ok(())
+}
+
+fn dry_run() -> Verdict {
+    let text = Run::new(SESSION_ENTER).arg("--dry-run").finish()?.output()?;
+    for word in ["/usr", "/proc", "/dev/null", "tmpfs", "built-in map:"] {
+        ensure!(text.contains(word), "the plan says nothing of {word}: {text}");
+    }
+    let json = Run::new(SESSION_ENTER).arg("--dry-run=json").finish()?.output()?;
+    let again = Run::new(SESSION_ENTER).arg("--dry-run=json").finish()?.output()?;
+    ensure_eq!(json, again, "the same question has one answer");
+    let value: serde_json::Value = serde_json::from_str(&json)?;
+    ensure!(value["plan"]["tree"].is_array(), "the plan has no tree: {json}");
+    Ok(())
 }
 
 fn readme_command() -> Verdict {
@@ -87,7 +87,7 @@ fn login_shell() -> Verdict {
     ensure!(shell.stdout.contains("login_shell    \ton"), "it is no login shell: {:?}", shell.stdout);
 
     world.probe_map("shell = \"/probe\"", "")?;
-    let probe = crate::support::Probe::from(world.enter(["--user", &bob.name])?.finish()?)?;
+    let probe = Probe::from(world.enter(["--user", &bob.name])?.finish()?)?;
     ensure_eq!(probe.arguments(), ["-probe"], "the arguments of the map's shell");
     ensure_eq!(probe.variable("SHELL"), Some("/probe"), "SHELL");
     Ok(())
@@ -98,7 +98,7 @@ fn shell_string() -> Verdict {
     let bob = users::bob()?;
     world.probe_map("shell = \"/probe\"", "")?;
     let text = "-x 'a  b' $HOME; \"\n\" --user root";
-    let probe = crate::support::Probe::from(world.enter(["--user", &bob.name, "-c", text])?.finish()?)?;
+    let probe = Probe::from(world.enter(["--user", &bob.name, "-c", text])?.finish()?)?;
     ensure_eq!(probe.arguments(), ["probe", "-c", text], "the arguments");
     world.map("", "")?;
     let text = world
@@ -188,7 +188,7 @@ fn arguments() -> Verdict {
     world.probe_map("", "")?;
     let words = ["", "a b", "--user", "root", "--", "-c", "$HOME", "*", "\n", "ü"];
     let run = world.enter(["--user", &bob.name, "--", "/probe"])?.args(words);
-    let probe = crate::support::Probe::from(run.finish()?)?;
+    let probe = Probe::from(run.finish()?)?;
     ensure_eq!(probe.arguments()[1..], words, "the arguments");
     Ok(())
 }
@@ -235,7 +235,7 @@ fn environment() -> Verdict {
         .env("LC_TIME", "C")
         .env("TZ", "UTC")
         .env("TERMCAP", "x");
-    let probe = crate::support::Probe::from(run.finish()?)?;
+    let probe = Probe::from(run.finish()?)?;
     let home = bob.home.to_string_lossy();
     let mut must = vec![
         ("HOME", home.as_ref()),
@@ -267,7 +267,7 @@ fn environment_of_the_map() -> Verdict {
         .env("KEP", "c")
         .env("ONE", "the caller's")
         .env("TERM", "vt100");
-    let probe = crate::support::Probe::from(run.finish()?)?;
+    let probe = Probe::from(run.finish()?)?;
     ensure_eq!(probe.variable("KEPT_1"), Some("a"), "KEPT_1");
     ensure_eq!(probe.variable("KEPT_"), Some("b"), "KEPT_");
     ensure_eq!(probe.variable("KEP"), None, "KEP");
@@ -287,7 +287,7 @@ fn umask() -> Verdict {
                 rustix::process::umask(rustix::fs::Mode::from_raw_mode(callers));
                 Ok(())
             });
-            let probe = crate::support::Probe::from(run.finish()?)?;
+            let probe = Probe::from(run.finish()?)?;
             ensure_eq!(probe.status("Umask"), mask, "the mask with {settings:?}, called with {callers:o}");
             ensure_eq!(probe.0["root"]["mode"].as_u64(), Some(0o755), "the mode of / is never masked");
         }
@@ -311,7 +311,7 @@ fn limits() -> Verdict {
         set(libc::RLIMIT_STACK, 1 << 20, 1 << 21);
         Ok(())
     });
-    let probe = crate::support::Probe::from(run.finish()?)?;
+    let probe = Probe::from(run.finish()?)?;
     let text = probe.0["limits"].as_str().unwrap_or_default();
     for (name, soft, hard) in [
         ("Max open files", "20", "2048"),
@@ -342,198 +342,11 @@ fn starts_in_the_root() -> Verdict {
     world.probe_map("", "")?;
     for mode in MODES {
         let run = world.enter(["--mode", mode, "--user", &bob.name, "--", "/probe"])?.directory("/usr");
-        let probe = crate::support::Probe::from(run.finish()?)?;
+        let probe = Probe::from(run.finish()?)?;
         ensure_eq!(probe.directory(), "/", "the directory ({mode})");
     }
     // There, but not for this user.
     world.probe_map("", "[[profile.mount]]\ntarget = \"%h\"\nkind = \"dir\"\nmode = \"0700\"")?;
     ensure_eq!(world.probe(["--user", &bob.name])?.directory(), "/", "the directory beside a closed home");
     Ok(())
-}
-
-fn ids(id: u32) -> String {
-    format!("{id} {id} {id} {id}")
-}
-
-fn listed(groups: &[u32]) -> String {
-    groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-}
-
-const NO_CAPABILITIES: &str = "0000000000000000";
-
-fn identity(mode: &str) -> Verdict {
-    let world = World::new()?;
-    world.probe_map("", "")?;
-    for user in [users::bob()?, users::mallory()?] {
-        let probe = world.probe(["--mode", mode, "--user", &user.name])?;
-        ensure_eq!(probe.status("Uid"), ids(user.uid), "user ids of {}", user.name);
-        ensure_eq!(probe.status("Gid"), ids(user.gid), "group ids of {}", user.name);
-        ensure_eq!(probe.status("Groups"), listed(&user.groups), "groups of {}", user.name);
-        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-            ensure_eq!(probe.status(set), NO_CAPABILITIES, "{set} of {}", user.name);
-        }
-        ensure_eq!(probe.status("NoNewPrivs"), "1", "no_new_privs of {}", user.name);
-    }
-    Ok(())
-}
-
-fn groups(mode: &str) -> Verdict {
-    let world = World::new()?;
-    world.probe_map("", "")?;
-    // Groups that root's login may well have had, and one beyond 16 bits.
-    let callers: Vec<libc::gid_t> = vec![0, 4, 6, 27, 70_000];
-    for user in [users::bob()?, users::mallory()?] {
-        let callers = callers.clone();
-        let run = world.enter(["--mode", mode, "--user", &user.name, "--", "/probe"])?.before(move || {
-            // SAFETY: a live array of that many ids, which the call only reads.
-            match unsafe { libc::setgroups(callers.len(), callers.as_ptr()) } {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        });
-        let probe = crate::support::Probe::from(run.finish()?)?;
-        ensure_eq!(probe.status("Groups"), listed(&user.groups), "groups of {}", user.name);
-    }
-    Ok(())
-}
-
-fn descriptors(mode: &str) -> Verdict {
-    let world = World::new()?;
-    let bob = users::bob()?;
-    world.probe_map("", "")?;
-    let run = world.enter(["--mode", mode, "--user", &bob.name, "--", "/probe"])?.before(|| {
-        for number in 3..=200 {
-            let path = [c"/", c"/root", c"/proc/1/ns/mnt"][number % 3];
-            // SAFETY: a static string; the numbers are this child's own, which is about to become another program.
-            let from = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY) };
-            let number = i32::try_from(number).unwrap_or(3);
-            if from >= 0 && from != number {
-                // SAFETY: as above.
-                unsafe { libc::dup2(from, number) };
-                if !(3..=200).contains(&from) {
-                    // SAFETY: as above.
-                    unsafe { libc::close(from) };
-                }
-            }
-        }
-        Ok(())
-    });
-    let probe = crate::support::Probe::from(run.finish()?)?;
-    let numbers: Vec<&str> = probe.descriptors().into_iter().map(|(number, _)| number).collect();
-    ensure_eq!(numbers, ["0", "1", "2"], "the descriptors: {:?}", probe.descriptors());
-    Ok(())
-}
-
-fn signals(mode: &str) -> Verdict {
-    let world = World::new()?;
-    let bob = users::bob()?;
-    world.map("", "")?;
-    for wall in ["pidns", "none"] {
-        world.map(&format!("wall = \"{wall}\""), "")?;
-        let run = world
-            .enter(["--mode", mode, "--user", &bob.name, "--", "cat", "/proc/self/status"])?
-            .before(|| {
-                for number in 1..=64 {
-                    // SAFETY: ignoring runs no code.
-                    unsafe { libc::signal(number, libc::SIG_IGN) };
-                }
-                // SAFETY: all bits set is a valid set of signals, and the call only reads it.
-                unsafe {
-                    let all: libc::sigset_t = std::mem::transmute([0xff_u8; size_of::<libc::sigset_t>()]);
-                    libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
-                }
-                Ok(())
-            });
-        let text = run.finish()?.output()?;
-        for line in ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "SigPnd:\t0000000000000000"] {
-            ensure!(text.contains(line), "{line:?} is not there with wall = {wall}: {text}");
-        }
-    }
-    Ok(())
-}
-
-fn processes(mode: &str) -> Verdict {
-    let world = World::new()?;
-    let bob = users::bob()?;
-    world.probe_map("", "")?;
-    let own = std::fs::read_link("/proc/self/ns/pid")?;
-    let probe = world.probe(["--mode", mode, "--user", &bob.name])?;
-    ensure!(probe.namespace("pid") != own.to_string_lossy(), "the PID namespace is the host's");
-    // Another process of the same user's, outside, is no way out.
-    let outside = Run::new("sleep").arg("600").user(&bob).start()?;
-    let script = format!(
-        "kill -0 {pid} 2>/dev/null && echo reached; ls /proc | grep '^[0-9]' | sort -n; ls -l /proc/1/root/ 2>&1 | head -3",
-        pid = outside.pid().as_raw_nonzero()
-    );
-    let text =
-        world.enter(["--mode", mode, "--user", &bob.name, "--", "sh", "-c", &script])?.finish()?.output()?;
-    ensure!(!text.contains("reached"), "a process outside can be signalled: {text}");
-    let seen: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-    ensure!(seen.len() <= 6 && seen.iter().all(|id| *id < 20), "processes outside can be seen: {seen:?}");
-    Ok(())
-}
-
-fn root_enters() -> Verdict {
-    let world = World::new()?;
-    world.probe_map("", "")?;
-    let root = nix::unistd::User::from_uid(0.into())?.ok_or("no root")?;
-    for mode in MODES {
-        let probe = world.probe(["--mode", mode])?;
-        ensure_eq!(probe.status("Uid"), ids(0), "user ids ({mode})");
-        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-            ensure_eq!(probe.status(set), NO_CAPABILITIES, "{set} ({mode})");
-        }
-        ensure_eq!(probe.variable("USER"), Some(root.name.as_str()), "USER ({mode})");
-        let numbers: Vec<&str> = probe.descriptors().into_iter().map(|(number, _)| number).collect();
-        ensure_eq!(numbers, ["0", "1", "2"], "the descriptors ({mode})");
-    }
-    // And in the map that is built in.
-    let text = world.session_enter(["--", "sh", "-c", "id -u; ls -A /"])?.finish()?.output()?;
-    ensure!(text.starts_with("0\n"), "{text}");
-    Ok(())
-}
-
-fn capabilities() -> Verdict {
-    let world = World::new()?;
-    let bob: User = users::bob()?;
-    world.probe_map("capabilities = [\"CAP_NET_BIND_SERVICE\"]", "")?;
-    let bind_service = "0000000000000400";
-    let probe = world.probe([] as [&str; 0])?;
-    for (set, must) in [
-        ("CapBnd", bind_service),
-        ("CapPrm", bind_service),
-        ("CapEff", bind_service),
-        ("CapInh", NO_CAPABILITIES),
-        ("CapAmb", NO_CAPABILITIES),
-    ] {
-        ensure_eq!(probe.status(set), must, "root's {set}");
-    }
-    let probe = world.probe(["--user", &bob.name])?;
-    for set in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {
-        ensure_eq!(probe.status(set), NO_CAPABILITIES, "bob's {set}");
-    }
-    ensure_eq!(probe.status("CapBnd"), bind_service, "bob's CapBnd");
-    Ok(())
-}
-
-fn no_wall() -> Verdict {
-    let world = World::new()?;
-    let bob = users::bob()?;
-    world.probe_map("wall = \"none\"\nno_new_privs = false", "")?;
-    let own = std::fs::read_link("/proc/self/ns/pid")?;
-    for mode in MODES {
-        let probe = world.probe(["--mode", mode, "--user", &bob.name])?;
-        ensure_eq!(probe.namespace("pid"), own.to_string_lossy(), "the PID namespace ({mode})");
-        ensure_eq!(probe.status("NoNewPrivs"), "0", "no_new_privs ({mode})");
-        ensure_eq!(probe.status("Uid"), ids(bob.uid), "user ids ({mode})");
-        ensure_eq!(probe.status("CapEff"), NO_CAPABILITIES, "CapEff ({mode})");
-        // Without a wall the program takes session-enter's place, and signals reach it without help.
-        let mut sleeper = world
-            .enter(["--mode", mode, "--user", &bob.name, "--", "sh", "-c", "echo ready; exec sleep 600"])?
-            .start()?;
-        sleeper.expect("ready")?;
-        sleeper.signal(Signal::TERM)?;
-        ensure_eq!(sleeper.finish()?.signal, Some(15), "the signal that ended it ({mode})");
-    }
-    Ok::<(), Failed>(())
 }

@@ -131,12 +131,9 @@ fn removed_directory() -> Verdict {
     let before = HostState::now();
     let gone = |run: Run| {
         run.directory("/run").before(|| {
-            // SAFETY: static strings.
-            unsafe {
-                libc::mkdir(c"removed".as_ptr(), 0o755);
-                libc::chdir(c"removed".as_ptr());
-                libc::rmdir(c"/run/removed".as_ptr());
-            }
+            rustix::fs::mkdir(c"removed", 0o755.into())?;
+            rustix::process::chdir(c"removed")?;
+            rustix::fs::rmdir(c"/run/removed")?;
             Ok(())
         })
     };

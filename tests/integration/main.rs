@@ -27,9 +27,11 @@
 )]
 
 mod badinput;
+mod badsource;
 mod enter;
 mod faults;
 mod hostview;
+mod identity;
 mod inherited;
 mod maps;
 mod mountinfo;
@@ -48,6 +50,8 @@ use libtest_mimic::{Arguments, Trial};
 fn trials() -> Vec<Trial> {
     [
         badinput::trials(),
+        badsource::trials(),
+        identity::trials(),
         enter::trials(),
         hostview::trials(),
         inherited::trials(),

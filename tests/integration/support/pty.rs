@@ -36,17 +36,12 @@ impl Terminal {
         let [stdin, stdout] = [program_side.try_clone()?, program_side.try_clone()?];
         let mut command: Command = run.into_command();
         command.stdin(stdin).stdout(stdout).stderr(program_side);
-        // SAFETY: two system calls on numbers.
-        unsafe {
-            command.pre_exec(|| {
-                rustix::process::setsid()?;
-                if libc::ioctl(0, libc::TIOCSCTTY, 0) == 0 {
-                    Ok(())
-                } else {
-                    Err(std::io::Error::last_os_error())
-                }
-            })
+        let own_terminal = || {
+            rustix::process::setsid()?;
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()).map_err(std::io::Error::from)
         };
+        // SAFETY: two system calls, and nothing else.
+        unsafe { command.pre_exec(own_terminal) };
         let child = command.spawn()?;
         Ok(Self { keys: keys.into(), name, child, seen: String::new() })
     }

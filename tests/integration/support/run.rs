@@ -212,11 +212,6 @@ impl Running {
         String::from_utf8_lossy(&self.heard[0]).into_owned()
     }
 
-    /// Has it ended?
-    pub fn has_ended(&self) -> bool {
-        self.status.is_some()
-    }
-
     /// Waits until it has ended and nobody else holds its output any more.
     pub fn finish(mut self) -> Result<Outcome, Failed> {
         self.close_input();
@@ -331,6 +326,10 @@ pub fn cost(arguments: &[&str]) -> Result<Cost, Failed> {
 /// The role of [`cost`]'s child.
 pub fn measure(arguments: &[String]) -> ExitCode {
     let began = Instant::now();
+    #[allow(
+        clippy::zombie_processes,
+        reason = "it is waited for below, by the call that also tells what it cost"
+    )]
     let mut child = Command::new(env!("CARGO_BIN_EXE_session-enter"))
         .args(arguments)
         .stdin(Stdio::null())

@@ -1,0 +1,239 @@
+//! Who a program is in a session, and what of its caller is gone: ids, groups, capabilities, descriptors, signals.
+
+use libtest_mimic::{Failed, Trial};
+use rustix::process::Signal;
+
+use crate::enter::MODES;
+use crate::support::{
+    HostMounts, Needs, Probe, Run, User, Verdict, World, ensure, ensure_eq, isolated, trial, users,
+};
+
+const AS_BOB: &[Needs] = &[Needs::Root, Needs::OrdinaryUser];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial(
+            "root enters by hand, and keeps no capability that the map does not name",
+            &[Needs::Root],
+            root_enters,
+        ),
+        isolated(
+            "a capability of the map is root's, and nobody else's",
+            AS_BOB,
+            HostMounts::Shared,
+            capabilities,
+        ),
+        trial("the walls that the map turns off are down", AS_BOB, no_wall),
+    ];
+    for mode in MODES {
+        trials.extend([
+            trial(format!("the program is the user and nobody else ({mode})"), AS_BOB, move || {
+                identity(mode)
+            }),
+            trial(format!("groups of the caller's never survive ({mode})"), AS_BOB, move || groups(mode)),
+            trial(
+                format!("the program has descriptors 0, 1 and 2 and no other ({mode})"),
+                AS_BOB,
+                move || descriptors(mode),
+            ),
+            trial(format!("no signal is ignored or blocked ({mode})"), AS_BOB, move || signals(mode)),
+            trial(format!("the session sees no process but its own ({mode})"), AS_BOB, move || {
+                processes(mode)
+            }),
+        ]);
+    }
+    trials
+}
+
+fn ids(id: u32) -> String {
+    format!("{id} {id} {id} {id}")
+}
+
+fn listed(groups: &[u32]) -> String {
+    groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+const NO_CAPABILITIES: &str = "0000000000000000";
+
+fn identity(mode: &str) -> Verdict {
+    let world = World::new()?;
+    world.probe_map("", "")?;
+    for user in [users::bob()?, users::mallory()?] {
+        let probe = world.probe(["--mode", mode, "--user", &user.name])?;
+        ensure_eq!(probe.status("Uid"), ids(user.uid), "user ids of {}", user.name);
+        ensure_eq!(probe.status("Gid"), ids(user.gid), "group ids of {}", user.name);
+        ensure_eq!(probe.status("Groups"), listed(&user.groups), "groups of {}", user.name);
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            ensure_eq!(probe.status(set), NO_CAPABILITIES, "{set} of {}", user.name);
+        }
+        ensure_eq!(probe.status("NoNewPrivs"), "1", "no_new_privs of {}", user.name);
+    }
+    Ok(())
+}
+
+fn groups(mode: &str) -> Verdict {
+    let world = World::new()?;
+    world.probe_map("", "")?;
+    // Groups that root's login may well have had, and one beyond 16 bits.
+    let callers: Vec<libc::gid_t> = vec![0, 4, 6, 27, 70_000];
+    for user in [users::bob()?, users::mallory()?] {
+        let callers = callers.clone();
+        let run = world.enter(["--mode", mode, "--user", &user.name, "--", "/probe"])?.before(move || {
+            // SAFETY: a live array of that many ids, which the call only reads.
+            match unsafe { libc::setgroups(callers.len(), callers.as_ptr()) } {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+        let probe = Probe::from(run.finish()?)?;
+        ensure_eq!(probe.status("Groups"), listed(&user.groups), "groups of {}", user.name);
+    }
+    Ok(())
+}
+
+fn descriptors(mode: &str) -> Verdict {
+    let world = World::new()?;
+    let bob = users::bob()?;
+    world.probe_map("", "")?;
+    let run = world.enter(["--mode", mode, "--user", &bob.name, "--", "/probe"])?.before(|| {
+        for number in 3..=200 {
+            let path = [c"/", c"/root", c"/proc/1/ns/mnt"][number % 3];
+            // SAFETY: a static string; the numbers are this child's own, which is about to become another program.
+            let from = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY) };
+            let number = i32::try_from(number).unwrap_or(3);
+            if from >= 0 && from != number {
+                // SAFETY: as above.
+                unsafe { libc::dup2(from, number) };
+                if !(3..=200).contains(&from) {
+                    // SAFETY: as above.
+                    unsafe { libc::close(from) };
+                }
+            }
+        }
+        Ok(())
+    });
+    let probe = Probe::from(run.finish()?)?;
+    let numbers: Vec<&str> = probe.descriptors().into_iter().map(|(number, _)| number).collect();
+    ensure_eq!(numbers, ["0", "1", "2"], "the descriptors: {:?}", probe.descriptors());
+    Ok(())
+}
+
+fn signals(mode: &str) -> Verdict {
+    let world = World::new()?;
+    let bob = users::bob()?;
+    world.map("", "")?;
+    for wall in ["pidns", "none"] {
+        world.map(&format!("wall = \"{wall}\""), "")?;
+        let run = world
+            .enter(["--mode", mode, "--user", &bob.name, "--", "cat", "/proc/self/status"])?
+            .before(|| {
+                for number in 1..=64 {
+                    // SAFETY: ignoring runs no code.
+                    unsafe { libc::signal(number, libc::SIG_IGN) };
+                }
+                let all = u64::MAX;
+                // SAFETY: reads a live set of 64 signals; the old one is not asked for. The C library's own call leaves out two.
+                unsafe {
+                    libc::syscall(
+                        libc::SYS_rt_sigprocmask,
+                        libc::SIG_SETMASK,
+                        &raw const all,
+                        0,
+                        size_of::<u64>(),
+                    )
+                };
+                Ok(())
+            });
+        let text = run.finish()?.output()?;
+        for line in ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "SigPnd:\t0000000000000000"] {
+            ensure!(text.contains(line), "{line:?} is not there with wall = {wall}: {text}");
+        }
+    }
+    Ok(())
+}
+
+fn processes(mode: &str) -> Verdict {
+    let world = World::new()?;
+    let bob = users::bob()?;
+    world.probe_map("", "")?;
+    let own = std::fs::read_link("/proc/self/ns/pid")?;
+    let probe = world.probe(["--mode", mode, "--user", &bob.name])?;
+    ensure!(probe.namespace("pid") != own.to_string_lossy(), "the PID namespace is the host's");
+    // Another process of the same user's, outside, is no way out.
+    let outside = Run::new("sleep").arg("600").user(&bob).start()?;
+    let script = format!(
+        "kill -0 {pid} 2>/dev/null && echo reached; ls /proc | grep '^[0-9]' | sort -n; ls -l /proc/1/root/ 2>&1 | head -3",
+        pid = outside.pid().as_raw_nonzero()
+    );
+    let text =
+        world.enter(["--mode", mode, "--user", &bob.name, "--", "sh", "-c", &script])?.finish()?.output()?;
+    ensure!(!text.contains("reached"), "a process outside can be signalled: {text}");
+    let seen: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    ensure!(seen.len() <= 6 && seen.iter().all(|id| *id < 20), "processes outside can be seen: {seen:?}");
+    Ok(())
+}
+
+fn root_enters() -> Verdict {
+    let world = World::new()?;
+    world.probe_map("", "")?;
+    let root = nix::unistd::User::from_uid(0.into())?.ok_or("no root")?;
+    for mode in MODES {
+        let probe = world.probe(["--mode", mode])?;
+        ensure_eq!(probe.status("Uid"), ids(0), "user ids ({mode})");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            ensure_eq!(probe.status(set), NO_CAPABILITIES, "{set} ({mode})");
+        }
+        ensure_eq!(probe.variable("USER"), Some(root.name.as_str()), "USER ({mode})");
+        let numbers: Vec<&str> = probe.descriptors().into_iter().map(|(number, _)| number).collect();
+        ensure_eq!(numbers, ["0", "1", "2"], "the descriptors ({mode})");
+    }
+    // And in the map that is built in.
+    let text = world.session_enter(["--", "sh", "-c", "id -u; ls -A /"])?.finish()?.output()?;
+    ensure!(text.starts_with("0\n"), "{text}");
+    Ok(())
+}
+
+fn capabilities() -> Verdict {
+    let world = World::new()?;
+    let bob: User = users::bob()?;
+    world.probe_map("capabilities = [\"CAP_NET_BIND_SERVICE\"]", "")?;
+    let bind_service = "0000000000000400";
+    let probe = world.probe([] as [&str; 0])?;
+    for (set, must) in [
+        ("CapBnd", bind_service),
+        ("CapPrm", bind_service),
+        ("CapEff", bind_service),
+        ("CapInh", NO_CAPABILITIES),
+        ("CapAmb", NO_CAPABILITIES),
+    ] {
+        ensure_eq!(probe.status(set), must, "root's {set}");
+    }
+    let probe = world.probe(["--user", &bob.name])?;
+    for set in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {
+        ensure_eq!(probe.status(set), NO_CAPABILITIES, "bob's {set}");
+    }
+    ensure_eq!(probe.status("CapBnd"), bind_service, "bob's CapBnd");
+    Ok(())
+}
+
+fn no_wall() -> Verdict {
+    let world = World::new()?;
+    let bob = users::bob()?;
+    world.probe_map("wall = \"none\"\nno_new_privs = false", "")?;
+    let own = std::fs::read_link("/proc/self/ns/pid")?;
+    for mode in MODES {
+        let probe = world.probe(["--mode", mode, "--user", &bob.name])?;
+        ensure_eq!(probe.namespace("pid"), own.to_string_lossy(), "the PID namespace ({mode})");
+        ensure_eq!(probe.status("NoNewPrivs"), "0", "no_new_privs ({mode})");
+        ensure_eq!(probe.status("Uid"), ids(bob.uid), "user ids ({mode})");
+        ensure_eq!(probe.status("CapEff"), NO_CAPABILITIES, "CapEff ({mode})");
+        // Without a wall the program takes session-enter's place, and signals reach it without help.
+        let mut sleeper = world
+            .enter(["--mode", mode, "--user", &bob.name, "--", "sh", "-c", "echo ready; exec sleep 600"])?
+            .start()?;
+        sleeper.expect("ready")?;
+        sleeper.signal(Signal::TERM)?;
+        ensure_eq!(sleeper.finish()?.signal, Some(15), "the signal that ended it ({mode})");
+    }
+    Ok::<(), Failed>(())
+}
