@@ -81,7 +81,8 @@ pub fn built_in_file() -> SourceFile {
 /// The policy of the map that is compiled in.
 pub fn built_in() -> Result<Policy, Diagnostics> {
     // Two thirds of it explain; a login that reads it need not.
-    let text = BUILT_IN.split_inclusive('\n').map(|line| if line.starts_with('#') { "\n" } else { line }).collect();
+    let text =
+        BUILT_IN.split_inclusive('\n').map(|line| if line.starts_with('#') { "\n" } else { line }).collect();
     parse(&[SourceFile { name: BUILT_IN_NAME.to_owned(), text }])
 }
 
