@@ -129,6 +129,10 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
+            // A shell's job has a group of its own.
+            if let Some(job) = self.foreground().and_then(Pid::from_raw) {
+                let _ = rustix::process::kill_process_group(job, Signal::KILL);
+            }
             let _ = rustix::process::kill_process_group(self.pid(), Signal::KILL);
             let _ = self.child.wait();
         }
