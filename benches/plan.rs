@@ -67,7 +67,14 @@ fn host(more: &[String]) -> Result<Facts> {
         add(Look::User, path, PathFact::Directory)?;
     }
     add(Look::RootFollowing, "/var/mail", PathFact::Directory)?;
-    Ok(Facts { privileged: true, tty_group: Some(5), terminal: true, paths, ..Facts::default() })
+    Ok(Facts {
+        privileged: true,
+        makes_devices: true,
+        tty_group: Some(5),
+        terminal: true,
+        paths,
+        ..Facts::default()
+    })
 }
 
 /// A map with as many mounts as one profile may have, and the directories that it binds.

@@ -134,6 +134,8 @@ impl Host {
         });
         Facts {
             privileged: self.privileged,
+            // Root in a container may or may not; on a terminal stands for the one, off it for the other.
+            makes_devices: self.privileged && self.terminal,
             caller_uid: if self.privileged { 0 } else { subject.uid },
             kernel: self.kernel,
             groups: BTreeMap::new(),
@@ -162,7 +164,7 @@ fn is_hosts_tree(step: &TreeStep) -> bool {
 fn is_leaf(step: &TreeStep) -> bool {
     match &step.make {
         Make::Directory { .. } => false,
-        Make::File { .. } | Make::Symlink { .. } => true,
+        Make::File { .. } | Make::Symlink { .. } | Make::Device { .. } => true,
         Make::Mount { node, what, .. } => {
             *node != Node::Directory
                 || matches!(

@@ -42,7 +42,7 @@ fn root() -> Subject {
 
 /// A host with these directories and links (`/bin -> usr/bin`), and the devices that every host has.
 fn host(entries: &[&str]) -> Facts {
-    let mut facts = Facts { privileged: true, tty_group: Some(5), ..Facts::default() };
+    let mut facts = Facts { privileged: true, makes_devices: true, tty_group: Some(5), ..Facts::default() };
     for device in ["null", "zero", "full", "random", "urandom", "tty"] {
         facts.paths.insert((Look::Root, path(&format!("/dev/{device}"))), PathFact::Device);
     }
@@ -111,7 +111,8 @@ fn every_layout_has_its_plan() {
 
 #[test]
 fn an_ordinary_user_gets_the_same_places() {
-    let facts = Facts { privileged: false, caller_uid: 1001, terminal: true, ..host(DEBIAN) };
+    let facts =
+        Facts { privileged: false, makes_devices: false, caller_uid: 1001, terminal: true, ..host(DEBIAN) };
     insta::assert_snapshot!(
         "ordinary-user",
         explain::text(&planned(&bob("session-enter"), &facts, &request(&[])), &[])

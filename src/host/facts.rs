@@ -16,8 +16,9 @@ use crate::sys::path::Kind;
 use super::source::Sources;
 use super::walk::WalkError;
 
-/// CAP_SYS_ADMIN's bit.
+/// The bits of CAP_SYS_ADMIN and CAP_MKNOD.
 const SYS_ADMIN: u64 = 1 << 21;
+const MKNOD: u64 = 1 << 27;
 
 /// Everything that planning for `subject` asks of this host.
 pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, Error> {
@@ -28,10 +29,12 @@ pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Fa
 
 fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys::Result<Facts> {
     let caller_uid = sys::user::own_uid();
-    let privileged = caller_uid == 0 && sys::capability::effective()? & SYS_ADMIN != 0;
+    let effective = sys::capability::effective()?;
+    let privileged = caller_uid == 0 && effective & SYS_ADMIN != 0;
     let sources = Sources::of(subject, privileged);
     let mut facts = Facts {
         privileged,
+        makes_devices: privileged && effective & MKNOD != 0,
         caller_uid,
         kernel: kernel_features(),
         terminal: sys::fd::terminal().is_some(),

@@ -22,6 +22,8 @@ pub struct Facts {
     pub paths: BTreeMap<(Look, AbsPath), PathFact>,
     /// Is one of the standard descriptors a terminal that can be shown inside as `/dev/console`?
     pub terminal: bool,
+    /// May this process make device nodes (CAP_MKNOD in the host's user namespace)?
+    pub makes_devices: bool,
     /// The id of the group `tty`, for new pseudo terminals.
     pub tty_group: Option<u32>,
     /// The user's own subordinate ids, where an ordinary user enters and the set-id helpers are there.

@@ -125,6 +125,7 @@ fn row(plan: &Plan, at: usize, step: &TreeStep) -> (String, String, String) {
         Make::Directory { mode, .. } => format!("dir 0{mode:o}"),
         Make::File { content, mode, .. } => format!("file 0{mode:o}, {} bytes", content.len()),
         Make::Symlink { to } => format!("-> {to}"),
+        Make::Device { number: (major, minor) } => format!("device {major}:{minor}"),
         Make::Mount { what, attributes, .. } => {
             let mut attributes = *attributes;
             attributes.read_only |= plan.seal.iter().any(|seal| seal.step == at);

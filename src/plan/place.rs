@@ -30,11 +30,20 @@ pub(super) enum Thing {
     Directory { mode: u32, owner: Ids },
     File { content: String, mode: u32, owner: Ids },
     Symlink { to: String },
+    Device { number: (u32, u32) },
     Mask,
 }
 
-/// The devices every program expects. The rest of `/dev` is made around them.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// The devices every program expects, with their numbers, which are part of Linux's interface. The rest of `/dev` is
+/// made around them.
+const DEVICES: [(&str, (u32, u32)); 6] = [
+    ("null", (1, 3)),
+    ("zero", (1, 5)),
+    ("full", (1, 7)),
+    ("random", (1, 8)),
+    ("urandom", (1, 9)),
+    ("tty", (5, 0)),
+];
 /// The links that POSIX shells and programs expect beside them.
 const DEVICE_LINKS: [(&str, &str); 4] = [
     ("fd", "/proc/self/fd"),
@@ -250,10 +259,20 @@ impl Placer<'_> {
             attributes,
         };
         let closed = Attributes { read_only: true, noexec: true, ..Attributes::STANDARD };
-        add(target.clone(), memory(Some(64 * 1024), 0o755, closed), true);
+        let makes_devices = self.facts.makes_devices;
+        // Read-only from before the session begins: what is made in it now is all there will ever be.
+        add(
+            target.clone(),
+            memory(Some(64 * 1024), 0o755, Attributes { nodev: !makes_devices, ..closed }),
+            true,
+        );
 
         let device = Attributes { nodev: false, noexec: true, ..Attributes::STANDARD };
-        for name in DEVICES {
+        for (name, number) in DEVICES {
+            if makes_devices {
+                add(below(name)?, Thing::Device { number }, false);
+                continue;
+            }
             let source = AbsPath::new(&format!("/dev/{name}"))
                 .map_err(|source| template_error(rule, "target", &rule.target, source.into()))?;
             match self.facts.path(Look::Root, &source) {
@@ -333,7 +352,8 @@ pub(super) fn questions(rules: &[MountRule], subject: &Subject) -> Vec<(Look, Ab
                 }
             }
             MountKind::Dev { .. } => {
-                let devices = DEVICES.iter().filter_map(|name| AbsPath::new(&format!("/dev/{name}")).ok());
+                let devices =
+                    DEVICES.iter().filter_map(|(name, _)| AbsPath::new(&format!("/dev/{name}")).ok());
                 questions.extend(devices.map(|device| (Look::Root, device)));
             }
             MountKind::Proc { .. } | MountKind::Sysfs { .. } => {

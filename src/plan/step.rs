@@ -92,6 +92,11 @@ pub enum Make {
         /// The link's text.
         to: String,
     },
+    /// A device node in a tree of our own, readable and writable by everybody.
+    Device {
+        /// Its major and minor number.
+        number: (u32, u32),
+    },
     /// A mount, on a directory or file that is there when its turn comes.
     Mount {
         /// What is mounted.

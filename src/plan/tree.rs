@@ -176,6 +176,7 @@ impl Builder {
             Thing::Directory { mode, owner } => Make::Directory { mode, owner },
             Thing::File { content, mode, owner } => Make::File { content, mode, owner },
             Thing::Symlink { to } => Make::Symlink { to },
+            Thing::Device { number } => Make::Device { number },
             Thing::Mask => Make::Directory { mode: 0, owner: Ids { uid: 0, gid: 0 } },
             Thing::Mount { what, node, mut attributes } => {
                 if matches!(what, Mount::Tmpfs { .. }) && attributes.read_only {
@@ -222,6 +223,7 @@ fn mounted_over(thing: Thing, fact: &PathFact, root: Ids) -> Over {
     };
     match thing {
         Thing::Symlink { .. } => Over::NeedsTree("symbolic link"),
+        Thing::Device { .. } => Over::NeedsTree("device"),
         Thing::Directory { .. } => Over::NeedsTree("directory"),
         Thing::Mount { node: Node::Directory, .. } if there != Some(Node::Directory) => {
             Over::NeedsMountpoint("a directory")
@@ -256,6 +258,7 @@ fn ground_of(thing: &Thing) -> Ground {
         Thing::Directory { .. } => Ground::Ours,
         Thing::File { .. } => Ground::Leaf("a file"),
         Thing::Symlink { .. } => Ground::Leaf("a symbolic link"),
+        Thing::Device { .. } => Ground::Leaf("a device"),
         Thing::Mask => Ground::Leaf("masked"),
         Thing::Mount { node, .. } if *node != Node::Directory => Ground::Leaf("a file"),
         Thing::Mount { what, .. } => match what {
@@ -274,6 +277,7 @@ fn word(thing: &Thing) -> &'static str {
         Thing::Directory { .. } => "directory",
         Thing::File { .. } => "file",
         Thing::Symlink { .. } => "symbolic link",
+        Thing::Device { .. } => "device",
         Thing::Mask => "mask",
         Thing::Mount { what, .. } => what.word(),
     }

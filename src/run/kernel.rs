@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::io::Errno;
 
@@ -30,6 +31,8 @@ pub struct Kernel {
     unsealed: BTreeMap<usize, OwnedFd>,
     /// The root directory of the tree.
     root: Option<OwnedFd>,
+    /// The directory in which the last thing was made.
+    last_parent: Option<(AbsPath, Rc<OwnedFd>)>,
     /// Does a directory of the plan hand its group on to what is made in it?
     inherits_group: bool,
     /// Does the plan mount files of its own over files of bound trees?
@@ -51,6 +54,7 @@ impl Kernel {
             gathered: BTreeMap::new(),
             unsealed: BTreeMap::new(),
             root: None,
+            last_parent: None,
             inherits_group: plan.tree.iter().any(|step| is_set_group_id(&step.make)),
             needs_scratch: plan.mounts().any(|(_, what, _)| matches!(what, Mount::Content { .. })),
             scratch: None,
@@ -124,25 +128,27 @@ impl Kernel {
     }
 
     fn try_build(&mut self, at: usize, step: &TreeStep) -> sys::Result<()> {
+        if let Make::Mount { what, node, attributes } = &step.make {
+            let Some(mount) = self.new_mount(at, what, *attributes)? else { return Ok(()) };
+            return self.attach(at, step, *node, mount);
+        }
+        let (parent, name) = self.parent_of(&step.target)?;
+        let (parent, everybodys) = (parent.as_fd(), 0o666);
         match &step.make {
             Make::Directory { mode, owner } => {
-                let (parent, name) = self.parent_of(&step.target)?;
-                sys::path::make_directory(parent.as_fd(), &name, *mode)?;
-                self.settle(parent.as_fd(), &name, *mode, *owner)
+                sys::path::make_directory(parent, name, *mode)?;
+                self.settle(parent, name, *mode, *owner)
             }
             Make::File { content, mode, owner } => {
-                let (parent, name) = self.parent_of(&step.target)?;
-                sys::path::make_file(parent.as_fd(), &name, *mode, content.as_bytes())?;
-                self.settle(parent.as_fd(), &name, *mode, *owner)
+                sys::path::make_file(parent, name, *mode, content.as_bytes())?;
+                self.settle(parent, name, *mode, *owner)
             }
-            Make::Symlink { to } => {
-                let (parent, name) = self.parent_of(&step.target)?;
-                sys::path::make_symlink(parent.as_fd(), &name, to)
+            Make::Device { number } => {
+                sys::path::make_device(parent, name, *number, everybodys)?;
+                self.settle(parent, name, everybodys, Ids { uid: 0, gid: 0 })
             }
-            Make::Mount { what, node, attributes } => {
-                let Some(mount) = self.new_mount(at, what, *attributes)? else { return Ok(()) };
-                self.attach(at, step, *node, mount)
-            }
+            Make::Symlink { to } => sys::path::make_symlink(parent, name, to),
+            Make::Mount { .. } => Ok(()),
         }
     }
 
@@ -210,11 +216,19 @@ impl Kernel {
         Ok(())
     }
 
-    /// The directory that will hold `target`, and the name it will have there.
-    fn parent_of(&self, target: &AbsPath) -> sys::Result<(OwnedFd, String)> {
+    /// The directory that will hold `target`, and the name it will have there. Whatever is mounted on a directory is
+    /// mounted before anything is made in it, so that the directory of the step before can serve this one too.
+    fn parent_of<'step>(&mut self, target: &'step AbsPath) -> sys::Result<(Rc<OwnedFd>, &'step str)> {
         let parent = target.parent().unwrap_or_else(AbsPath::root);
-        let directory = sys::path::open(self.root()?, parent.relative(), Links::Refuse)?;
-        Ok((directory, target.file_name().unwrap_or(".").to_owned()))
+        let name = target.file_name().unwrap_or(".");
+        if let Some((path, directory)) = &self.last_parent
+            && *path == parent
+        {
+            return Ok((Rc::clone(directory), name));
+        }
+        let directory = Rc::new(sys::path::open(self.root()?, parent.relative(), Links::Refuse)?);
+        self.last_parent = Some((parent, Rc::clone(&directory)));
+        Ok((directory, name))
     }
 
     /// Gives what was just made its owner and its bits, where making it has not done so already.
@@ -249,6 +263,7 @@ impl Kernel {
     fn switch_root(&mut self, mode: Mode) -> sys::Result<()> {
         let root = self.root.take().ok_or_else(|| sys::Error::new("no root has been built", Errno::INVAL))?;
         self.unsealed.clear();
+        self.last_parent = None;
         self.scratch = None;
         sys::path::enter_directory(root.as_fd())?;
         match mode {

@@ -198,6 +198,18 @@ pub fn make_file(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8
     write_all(file.as_fd(), content)
 }
 
+/// Makes the character device `name` in `directory`. The umask must be 0.
+pub fn make_device(
+    directory: BorrowedFd<'_>,
+    name: &str,
+    (major, minor): (u32, u32),
+    mode: u32,
+) -> Result<()> {
+    let device = rustix::fs::makedev(major, minor);
+    rustix::fs::mknodat(directory, name, FileType::CharacterDevice, Mode::from_raw_mode(mode), device)
+        .map_err(|errno| Error::new(format!("mknodat({name:?}, {major}:{minor})"), errno))
+}
+
 /// Writes all of `content`.
 pub fn write_all(file: BorrowedFd<'_>, mut content: &[u8]) -> Result<()> {
     while !content.is_empty() {

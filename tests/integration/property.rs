@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 use std::time::Instant;
 
@@ -277,13 +277,17 @@ fn check_things(plan: &Plan, differences: &mut Vec<String>) {
         let right = match &step.make {
             Make::Directory { mode, owner } => status.is_dir() && owned(*mode, *owner),
             Make::Mount { what: Mount::Tmpfs { mode, owner, size }, .. } => {
-                owned(*mode, *owner);
                 status.is_dir()
+                    && owned(*mode, *owner)
                     && size.is_none_or(|size| size_of(target) == Some(size.next_multiple_of(4096)))
             }
             Make::File { content, mode, owner }
             | Make::Mount { what: Mount::Content { content, mode, owner }, .. } => {
                 status.is_file() && owned(*mode, *owner) && text() == *content
+            }
+            Make::Device { number: (major, minor) } => {
+                let device = libc::makedev(*major, *minor);
+                status.file_type().is_char_device() && status.rdev() == device && is.0 == 0o666
             }
             Make::Symlink { to } => std::fs::read_link(target).is_ok_and(|link| link == Path::new(to)),
             Make::Mount { .. } => true,
