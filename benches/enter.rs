@@ -1,8 +1,9 @@
 //! How long a whole `session-enter` takes, from the start of its process to the end of a payload that does nothing.
 //!
-//! Three contestants do the same work, in turn, round by round, so that whatever else the machine does hits all of
-//! them: `session-enter`, Debian's `bwrap`, and `benches/floor.c`, a C program with the system calls of an entry and
-//! nothing around them. Each has ten binds, `/proc`, `/dev` and an empty `/tmp`, once with a PID namespace and once
+//! Four contestants work in turn, round by round, so that whatever else the machine does hits all of them:
+//! `session-enter`; Debian's `bwrap`, which stays root; `bwrap` with `setpriv` inside, which looks the user's groups up
+//! and becomes the user, as `session-enter` does; and `benches/floor.c`, a C program with the system calls of an entry
+//! and nothing around them. Each has ten binds, `/proc`, `/dev` and an empty `/tmp`, once with a PID namespace and once
 //! without. It is done on hosts with more and more mounts, made in a private mount namespace: this program starts
 //! itself again in one for each size.
 //!
@@ -28,8 +29,9 @@ const SESSION_ENTER: &str = env!("CARGO_BIN_EXE_session-enter");
 const BWRAP: &str = "/usr/bin/bwrap";
 /// What runs inside.
 const PAYLOAD: &str = "/bin/true";
-/// Who runs it; only `session-enter` and the floor change the user.
+/// Who runs it; `bwrap` alone does not change the user.
 const USER: &str = "nobody";
+const GROUP: &str = "nogroup";
 /// How many mounts the host has, and which part of the rounds is run there.
 const HOSTS: [(usize, usize); 3] = [(25, 1), (1_000, 2), (10_000, 10)];
 /// Set for the copy of this program that measures: how many mounts, how many rounds.
@@ -143,7 +145,10 @@ fn inside(wanted: &str) -> Result<String> {
         let ours = [SESSION_ENTER, "--user", USER, "--config"].map(OsString::from).into_iter();
         let ours: Vec<_> = ours.chain([map, "--".into(), PAYLOAD.into()]).collect();
         let floor = [floor.clone().into(), wall.into(), folder.clone().into()];
-        for (who, command) in CONTESTANTS.iter().zip([bwrap(wall, &folder), words(&ours), words(&floor)]) {
+        let same_job = ["setpriv", "--reuid", USER, "--regid", GROUP, "--init-groups", PAYLOAD];
+        let commands =
+            [bwrap(wall, &folder, &[PAYLOAD]), bwrap(wall, &folder, &same_job), words(&ours), words(&floor)];
+        for (who, command) in CONTESTANTS.iter().zip(commands) {
             contestants.push((format!("{who} {wall}"), command));
         }
     }
@@ -255,8 +260,10 @@ mode = "1777"
 }
 
 /// The same for bwrap, in its own words.
-fn bwrap(wall: &str, folder: &Path) -> Command {
+fn bwrap(wall: &str, folder: &Path, payload: &[&str]) -> Command {
     let mut command = Command::new(BWRAP);
+    // What setpriv needs to become another user.
+    command.args(["--cap-add", "ALL"]);
     for name in SYSTEM {
         let path = format!("/{name}");
         match fs::read_link(&path) {
@@ -273,11 +280,11 @@ fn bwrap(wall: &str, folder: &Path) -> Command {
     if wall == "pidns" {
         command.args(["--unshare-pid", "--die-with-parent"]);
     }
-    command.arg(PAYLOAD);
+    command.args(payload);
     command
 }
 
-const CONTESTANTS: [&str; 3] = ["bwrap", "session-enter", "floor"];
+const CONTESTANTS: [&str; 4] = ["bwrap", "bwrap+setpriv", "session-enter", "floor"];
 /// With a PID namespace, and without one.
 const WALLS: [&str; 2] = ["pidns", "none"];
 
@@ -341,9 +348,11 @@ impl Times {
     fn verdict(&self) -> Result<String> {
         let mut words = Vec::new();
         for wall in WALLS {
-            let part = self.of("session-enter", wall)?.median / self.of("bwrap", wall)?.median;
-            let met = if part <= TARGET { "met" } else { "missed" };
-            words.push(format!("wall {wall}: {part:.2} of bwrap, target {TARGET} {met}"));
+            for peer in ["bwrap", "bwrap+setpriv"] {
+                let part = self.of("session-enter", wall)?.median / self.of(peer, wall)?.median;
+                let met = if part <= TARGET { "met" } else { "missed" };
+                words.push(format!("wall {wall}: {part:.2} of {peer}, target {TARGET} {met}"));
+            }
         }
         Ok(format!("With {} host mounts: {}.", HOSTS[0].0, words.join("; ")))
     }
