@@ -4,6 +4,7 @@ use libtest_mimic::{Failed, Trial};
 use rustix::process::Signal;
 
 use crate::enter::MODES;
+use crate::support::probe::KEY;
 use crate::support::{
     HostMounts, Needs, Probe, Run, User, Verdict, World, ensure, ensure_eq, isolated, trial, users,
 };
@@ -24,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
             capabilities,
         ),
         trial("the walls that the map turns off are down", AS_BOB, no_wall),
+        trial("a set-id bit on the program gives nobody anything", AS_BOB, lent_rights),
     ];
     for mode in MODES {
         trials.extend([
@@ -36,6 +38,9 @@ pub fn trials() -> Vec<Trial> {
                 AS_BOB,
                 move || descriptors(mode),
             ),
+            trial(format!("the keys of the caller's session stay outside ({mode})"), AS_BOB, move || {
+                keyring(mode)
+            }),
             trial(format!("no signal is ignored or blocked ({mode})"), AS_BOB, move || signals(mode)),
             trial(format!("the session sees no process but its own ({mode})"), AS_BOB, move || {
                 processes(mode)
@@ -87,6 +92,61 @@ fn groups(mode: &str) -> Verdict {
         });
         let probe = Probe::from(run.finish()?)?;
         ensure_eq!(probe.status("Groups"), listed(&user.groups), "groups of {}", user.name);
+    }
+    Ok(())
+}
+
+/// Starts a program with a session keyring in which everybody who has the keyring may find a key.
+fn with_a_key() -> std::io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const SET_PERMISSIONS: libc::c_int = 5;
+    const SESSION_KEYRING: libc::c_int = -3;
+    const EVERYTHING: libc::c_uint = 0x3f3f_3f3f;
+    let nameless = std::ptr::null::<libc::c_char>();
+    let (kind, name) = KEY;
+    let secret = c"secret";
+    // SAFETY: the call takes no name, and no pointer is kept.
+    let ring = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, nameless) };
+    // SAFETY: static strings and their length, which the call only reads.
+    let key = unsafe {
+        libc::syscall(libc::SYS_add_key, kind.as_ptr(), name.as_ptr(), secret.as_ptr(), 6, SESSION_KEYRING)
+    };
+    if ring < 0 || key < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    for of in [ring, key] {
+        // SAFETY: takes numbers.
+        unsafe { libc::syscall(libc::SYS_keyctl, SET_PERMISSIONS, of, EVERYTHING) };
+    }
+    Ok(())
+}
+
+fn keyring(mode: &str) -> Verdict {
+    let world = World::new()?;
+    let bob = users::bob()?;
+    world.probe_map("", "")?;
+    // The key can be found at all: by a program that is started without a session in between.
+    std::os::unix::fs::symlink(std::env::current_exe()?, world.path("probe"))?;
+    let outside = Probe::from(Run::new(world.path("probe")).before(with_a_key).finish()?)?;
+    ensure_eq!(outside.0["finds_key"], true, "outside");
+    let run = world.enter(["--mode", mode, "--user", &bob.name, "--", "/probe"])?.before(with_a_key);
+    let inside = Probe::from(run.finish()?)?;
+    ensure_eq!(inside.0["finds_key"], false, "inside");
+    Ok(())
+}
+
+fn lent_rights() -> Verdict {
+    let bob = users::bob()?;
+    let world = World::of(&bob)?;
+    for bit in [0o4755, 0o2755] {
+        let program = world.path(&format!("lent-{bit:o}"));
+        std::fs::copy(env!("CARGO_BIN_EXE_session-enter"), &program)?;
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(bit))?;
+        for user in ["root", bob.name.as_str()] {
+            let outcome = Run::new(&program).args(["--user", user, "--", "id"]).user(&bob).finish()?;
+            ensure_eq!((outcome.code, outcome.stdout.as_str()), (Some(125), ""), "{bit:o} as {user}");
+            ensure!(outcome.stderr.contains("rights that its caller does not have"), "{}", outcome.stderr);
+        }
     }
     Ok(())
 }

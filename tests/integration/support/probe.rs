@@ -46,6 +46,7 @@ pub fn print() {
             "limits": text("/proc/self/limits"),
             "namespaces": namespaces,
             "root": root.unwrap_or(Value::Null),
+            "finds_key": finds_key(),
         })
     );
 }
@@ -69,6 +70,20 @@ fn descriptors() -> BTreeMap<String, String> {
         Err(error) => error.to_string(),
     };
     numbers.into_iter().map(|number| (number.to_string(), target(number))).collect()
+}
+
+/// The name and the kind of the key that tests leave in a caller's session keyring.
+pub const KEY: (&std::ffi::CStr, &std::ffi::CStr) = (c"user", c"sstest");
+
+/// Is that key in this process's session keyring?
+fn finds_key() -> bool {
+    const SEARCH: libc::c_int = 10;
+    const SESSION_KEYRING: libc::c_int = -3;
+    // SAFETY: two static strings, which the call only reads.
+    let found = unsafe {
+        libc::syscall(libc::SYS_keyctl, SEARCH, SESSION_KEYRING, KEY.0.as_ptr(), KEY.1.as_ptr(), 0)
+    };
+    found > 0
 }
 
 /// What a probe found.
