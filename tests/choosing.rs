@@ -170,6 +170,9 @@ fn what_is_allowed_and_hardly_meant_is_found() {
         ("target = '/data'\noptions = ['dev']", &["writable-dev"]),
         ("target = '/host'\nsource = '/'\noptions = ['ro']", &["whole-host"]),
         ("target = '/run/docker.sock'", &["container-socket"]),
+        ("target = '/work'\nkind = 'dir'\nowner = 'user'", &["unwritable-dir"]),
+        ("target = '/work'\nkind = 'dir'", &[]),
+        ("target = '/work'\nkind = 'tmpfs'\nowner = 'user'", &[]),
     ] {
         let extra = if extra.is_empty() { String::new() } else { mount(extra) };
         assert_eq!(findings(&format!("{base}{extra}")), expected, "{extra}");

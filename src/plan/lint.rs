@@ -64,6 +64,21 @@ pub fn lint(plan: &Plan) -> Vec<Finding> {
             }
         }
     }
+    // Where an ordinary user enters, everything belongs to that user, whatever the map says.
+    let users_own = plan.tree.iter().filter(|_| plan.namespace.user.is_none() && plan.subject.uid != 0);
+    for step in users_own {
+        let Make::Directory { owner, .. } = &step.make else { continue };
+        let holder = mounts
+            .iter()
+            .filter(|(_, target, _, _)| step.target.is_below(target))
+            .max_by_key(|(_, target, _, _)| target.depth());
+        if let Some((_, target, _, Attributes { read_only: true, .. })) = holder
+            && owner.uid == plan.subject.uid
+        {
+            let message = format!("{} is the user's, and read-only all the same: {target} is", step.target);
+            find("unwritable-dir", &step.origin, message, "make it a tmpfs");
+        }
+    }
     findings
 }
 
