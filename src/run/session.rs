@@ -1,7 +1,8 @@
 //! Entering a session, from a plan to the exit status of the user's program.
 
 use crate::error::{Error, ErrorKind};
-use crate::plan::Plan;
+use crate::model::facts::KernelFeatures;
+use crate::plan::{Plan, PlanError, PlanErrors};
 use crate::sys;
 use crate::sys::fd::Standard;
 
@@ -21,6 +22,11 @@ pub fn prepare_process() -> Result<(), Error> {
         let message = "this program runs with rights that its caller does not have";
         return Err(Error::new(ErrorKind::Request, message)
             .help("take the set-user-id and set-group-id bits off session-enter"));
+    }
+    // The map cannot even be read without it; what else is missing is found out before a plan is made.
+    let kernel = KernelFeatures { openat2: sys::kernel::has_openat2(), ..KernelFeatures::default() };
+    if let Some((call, since)) = kernel.missing() {
+        return Err(PlanErrors::from(PlanError::Kernel { call, since }).into());
     }
     for (number, standard) in sys::fd::standard().map_err(failed)?.into_iter().enumerate() {
         if standard == Standard::Place {

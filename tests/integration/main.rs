@@ -38,6 +38,7 @@ mod mountinfo;
 mod options;
 mod prepare;
 mod property;
+mod races;
 mod realwork;
 mod rootless;
 mod support;
@@ -62,6 +63,7 @@ fn trials() -> Vec<Trial> {
         terminal::trials(),
         faults::trials(),
         property::trials(),
+        races::trials(),
     ]
     .into_iter()
     .flatten()

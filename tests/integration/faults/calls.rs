@@ -60,7 +60,12 @@ const WALLS: [&str; 12] = [
 
 pub(super) fn trials() -> Vec<Trial> {
     let full = std::env::var_os("SESSION_TESTS_FULL").is_some_and(|value| value == "1");
-    let mut trials = Vec::new();
+    let mut trials = vec![isolated(
+        "a kernel without one of the calls that are needed is refused in one sentence",
+        &[Needs::Root, Needs::Tool("strace")],
+        HostMounts::Shared,
+        old_kernels,
+    )];
     for (what, actions) in [("is the last of its process", &[KILL][..]), ("fails", &ERRORS[..])] {
         for (wall, setting) in [("", ""), (", without a wall", "wall = \"none\"\n")] {
             if !full || is_isolated() {
@@ -76,6 +81,27 @@ pub(super) fn trials() -> Vec<Trial> {
         }
     }
     trials
+}
+
+fn old_kernels() -> Verdict {
+    let world = World::new()?;
+    world.map("", "")?;
+    let map = world.path("map.toml").to_string_lossy().into_owned();
+    for (call, named) in [
+        ("fsopen", "open_tree, which came with Linux 5.2"),
+        ("openat2", "openat2, which came with Linux 5.6"),
+        ("close_range", "close_range, which came with Linux 5.9"),
+        ("mount_setattr", "mount_setattr, which came with Linux 5.12"),
+    ] {
+        let inject = format!("inject={call}:error=ENOSYS");
+        let arguments = ["--config", &map, "--user", USER, "--", "sh", "-c", TELL];
+        let outcome = strace(&["-o", "/dev/null", "-e", &inject, SESSION_ENTER]).args(arguments).finish()?;
+        ensure!(outcome.code == Some(125), "without {call}: {:?}", outcome.code);
+        ensure!(!outcome.stdout.contains(RAN), "without {call} the program ran");
+        let sentence = format!("this kernel has no {named}; session-sandbox needs Linux 5.12 or newer");
+        ensure!(outcome.stderr.contains(&sentence), "without {call}: {}", outcome.stderr);
+    }
+    Ok(())
 }
 
 fn call_trial(name: String, actions: &'static [&'static str], setting: &'static str, part: Part) -> Trial {

@@ -1,0 +1,122 @@
+//! A user who swaps things while they are opened. The attacker runs at full speed on the other core; what counts is how
+//! often the victim ends up somewhere else, and the race is only worth something if a careless victim loses it.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::path::Path;
+
+use libtest_mimic::{Failed, Trial};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use session_sandbox::host::Sources;
+use session_sandbox::model::facts::Look;
+use session_sandbox::model::path::AbsPath;
+use session_sandbox::model::subject::Door;
+
+use crate::support::{HostMounts, Needs, User, Verdict, World, ensure, isolated, users};
+
+/// How often the victim tries.
+const ATTEMPTS: usize = 50_000;
+
+pub fn trials() -> Vec<Trial> {
+    const NEEDS: &[Needs] = &[Needs::Root, Needs::OrdinaryUser];
+    vec![isolated(
+        "a source whose folder is swapped for a link while it is opened leads nowhere else",
+        NEEDS,
+        HostMounts::Shared,
+        swapped_source,
+    )]
+}
+
+fn swapped_source() -> Verdict {
+    let bob = users::bob()?;
+    let world = World::new()?;
+    std::fs::set_permissions(world.path("."), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    // What bob must not reach, and bob's own folder, in which he has a directory and a link to it.
+    let secret = world.directory("secret")?;
+    std::fs::create_dir(secret.join("inner"))?;
+    let play = world.directory("play")?;
+    std::fs::create_dir_all(play.join("own/inner"))?;
+    symlink(&secret, play.join("link"))?;
+    for place in [&play, &play.join("own"), &play.join("own/inner")] {
+        chown(place, Some(bob.uid), Some(bob.uid))?;
+    }
+    let forbidden = std::fs::metadata(secret.join("inner"))?.ino();
+    let path = play.join("own/inner");
+    let attacker = Attacker::start(&play, &bob)?;
+
+    let careless =
+        wins(forbidden, || rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok());
+    let subject = session_sandbox::host::subject(&bob.name, Door::command_line())
+        .map_err(|error| error.chain().to_string())?;
+    let sources = Sources::of(&subject, true);
+    let source = AbsPath::new(path.to_str().expect("a plain path"))?;
+    let looks = [Look::Root, Look::User, Look::RootFollowing, Look::UserFollowing];
+    let ours = looks.map(|look| (look, wins(forbidden, || sources.open(&source, look).ok())));
+    drop(attacker);
+
+    ensure!(careless.wins > 0, "inconclusive: a careless victim did not lose either: {careless:?}");
+    for (look, count) in ours {
+        ensure!(count.wins == 0, "{look:?}: {count:?}");
+        // Where links are followed at all, a folder of bob's own on the way is refused always.
+        let followed = matches!(look, Look::RootFollowing | Look::UserFollowing);
+        ensure!(followed || count.opened > 0, "{look:?} never opened anything: {count:?}");
+    }
+    Ok(())
+}
+
+/// What became of the attempts.
+#[derive(Debug, Default)]
+struct Count {
+    opened: usize,
+    refused: usize,
+    wins: usize,
+}
+
+/// Opens again and again, and counts how often it is the attacker's place that was opened.
+fn wins(forbidden: u64, open: impl Fn() -> Option<OwnedFd>) -> Count {
+    let mut count = Count::default();
+    for _ in 0..ATTEMPTS {
+        match open().map(|place| rustix::fs::fstat(&place)) {
+            Some(Ok(status)) if status.st_ino == forbidden => count.wins += 1,
+            Some(Ok(_)) => count.opened += 1,
+            _ => count.refused += 1,
+        }
+    }
+    count
+}
+
+/// A process that exchanges `own` and `link` for as long as this value lives.
+struct Attacker(libc::pid_t);
+
+impl Attacker {
+    fn start(play: &Path, user: &User) -> Result<Self, Failed> {
+        let (own, link) = (play.join("own"), play.join("link"));
+        // SAFETY: this process has one thread.
+        match unsafe { libc::fork() } {
+            -1 => Err(std::io::Error::last_os_error().into()),
+            0 => {
+                // SAFETY: takes numbers; this process is the attacker's from here on.
+                let done = unsafe { libc::setresgid(user.uid, user.uid, user.uid) };
+                // SAFETY: as above.
+                let done = done | unsafe { libc::setresuid(user.uid, user.uid, user.uid) };
+                if done == 0 {
+                    loop {
+                        let _ = rustix::fs::renameat_with(CWD, &own, CWD, &link, RenameFlags::EXCHANGE);
+                    }
+                }
+                // SAFETY: ends this process.
+                unsafe { libc::_exit(1) }
+            }
+            child => Ok(Self(child)),
+        }
+    }
+}
+
+impl Drop for Attacker {
+    fn drop(&mut self) {
+        // SAFETY: a child that has not been waited for, so that the number is still its own.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        // SAFETY: no status is asked for.
+        unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) };
+    }
+}
