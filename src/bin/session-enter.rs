@@ -4,8 +4,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use session_sandbox::cli::{self, Action, DryRun, Reading};
-use session_sandbox::plan::step::RootSwitch;
+use session_sandbox::cli::{self, Action, DryRun, Purpose, Reading};
 use session_sandbox::{Error, ErrorKind, host, plan, run};
 
 fn main() -> ExitCode {
@@ -29,23 +28,23 @@ fn run() -> Result<u8, Error> {
         Some(name) => host::subject(name, invocation.door)?,
         None => host::subject_of_caller(invocation.door)?,
     };
+    let purpose = match invocation.action {
+        Action::Release(root) => return run::release(subject.uid, root.as_ref()).map(|_| 0),
+        Action::Plan(purpose) => purpose,
+    };
     let policy = host::load_policy(invocation.config.as_deref())?;
     let facts = host::facts(&policy, &subject, &invocation.request)?;
     let plan = plan::plan(&policy, &subject, &invocation.request, &facts)?;
-    match invocation.action {
-        Action::Show(format) => {
+    match purpose {
+        Purpose::Show(format) => {
             let findings = [plan::lint::lint_policy(&policy), plan::lint::lint(&plan)].concat();
             print(&match format {
                 DryRun::Text => plan::explain::text(&plan, &findings),
                 DryRun::Json => plan::explain::json(&plan, &findings),
             })
         }
-        Action::Enter => run::enter(&plan, &mut run::Kernel::new(&plan)),
-        Action::Prepare => run::prepare(&plan).map(|_| 0),
-        Action::Release => match &plan.root {
-            RootSwitch::Place { at } => run::release(plan.subject.uid, at).map(|_| 0),
-            RootSwitch::Enter { .. } => Ok(0),
-        },
+        Purpose::Enter => run::enter(&plan, &mut run::Kernel::new(&plan)),
+        Purpose::Prepare => run::prepare(&plan).map(|_| 0),
     }
 }
 

@@ -59,16 +59,23 @@ pub struct Invocation {
 }
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Enter.
+    /// Something that takes a plan.
+    Plan(Purpose),
+    /// Take a tree away from this path of the host, or the only one there is.
+    Release(Option<AbsPath>),
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To enter.
     Enter,
-    /// Print.
+    /// To print it.
     Show(DryRun),
-    /// Put the tree on the host.
+    /// To put the tree on the host.
     Prepare,
-    /// Take it away.
-    Release,
 }
 
 /// What the command line came to.
@@ -209,10 +216,10 @@ impl Typed {
                 .help("a session that is entered needs no path on the host"));
         }
         let action = match (self.dry_run, self.prepare, self.release) {
-            (Some(format), _, _) => Action::Show(format),
-            (None, true, _) => Action::Prepare,
-            (None, _, true) => Action::Release,
-            (None, false, false) => Action::Enter,
+            (Some(format), _, _) => Action::Plan(Purpose::Show(format)),
+            (None, true, _) => Action::Plan(Purpose::Prepare),
+            (None, _, true) => Action::Release(self.root.clone()),
+            (None, false, false) => Action::Plan(Purpose::Enter),
         };
         let command = match (self.shell_string, self.command) {
             (Some(text), _) => Command::ShellString(text),

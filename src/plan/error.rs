@@ -7,6 +7,9 @@ use crate::model::path::AbsPath;
 use crate::model::policy::Origin;
 use crate::model::template::TemplateError;
 
+/// What `--prepare` and `--release` are about, in messages.
+pub(crate) const TREE_ON_THE_HOST: &str = "a tree on the host (--prepare, --release)";
+
 /// A reason why a policy gives a user no plan on this host. Each has a remedy, [`PlanError::help`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod error;
+pub(crate) mod error;
 mod exec;
 pub mod explain;
 pub mod lint;
@@ -107,7 +107,7 @@ pub fn plan(
     let host_placement = matches!(request.placement, Placement::Host(_));
     if !facts.privileged {
         if host_placement {
-            return Err(PlanError::NeedsRoot("a tree on the host (--prepare, --release)").into());
+            return Err(PlanError::NeedsRoot(error::TREE_ON_THE_HOST).into());
         }
         if facts.caller_uid != subject.uid {
             let user = subject.name.to_string();

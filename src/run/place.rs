@@ -9,8 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::error::{Error, ErrorKind, Relayed};
 use crate::host::{Trust, WalkError, walk};
 use crate::model::path::AbsPath;
-use crate::plan::Plan;
+use crate::plan::error::TREE_ON_THE_HOST;
 use crate::plan::step::RootSwitch;
+use crate::plan::{Plan, PlanError, PlanErrors};
 use crate::sys;
 use crate::sys::mount::Detached;
 use crate::sys::path::Kind;
@@ -62,13 +63,35 @@ pub fn prepare(plan: &Plan) -> Result<Placed, Error> {
     Ok(Placed { at: at.clone(), holders: 1 })
 }
 
-/// Counts one holder less, and takes the tree away with the last one.
-pub fn release(uid: u32, at: &AbsPath) -> Result<Placed, Error> {
+/// Counts one holder less of the tree at `at`, or of the only one that is prepared for this user, and takes it away
+/// with the last one.
+///
+/// Asks the journal and nobody else: what has become of the map and its sources since must not keep a tree on the host.
+pub fn release(uid: u32, at: Option<&AbsPath>) -> Result<Placed, Error> {
+    if sys::user::own_uid() != 0 {
+        return Err(PlanErrors::from(PlanError::NeedsRoot(TREE_ON_THE_HOST)).into());
+    }
+    let nothing = |whereabouts: &str| {
+        Error::new(ErrorKind::Request, format!("nothing is prepared {whereabouts}"))
+            .help("a --release belongs to one earlier --prepare of the same user and path")
+    };
     let journal = Journal::open(uid).map_err(state_failed)?;
+    let at = &match at {
+        Some(at) => at.clone(),
+        None => {
+            let trees = journal.read().map_err(state_failed)?.trees;
+            let only = trees.first().ok_or_else(|| nothing("for this user"))?;
+            if trees.len() > 1 {
+                let paths: Vec<_> = trees.iter().map(|tree| tree.at.as_str()).collect();
+                let message = format!("several trees are prepared for this user: {}", paths.join(", "));
+                return Err(Error::new(ErrorKind::Request, message).help("name one with --root"));
+            }
+            AbsPath::new(&only.at).map_err(|error| nothing("at a usable path").caused_by(error))?
+        }
+    };
     let mut record = settled(&journal, at)?;
     let Some(tree) = record.tree(at) else {
-        return Err(Error::new(ErrorKind::Request, format!("nothing is prepared at {at}"))
-            .help("a --release belongs to one earlier --prepare of the same user and path"));
+        return Err(nothing(&format!("at {at}")));
     };
     tree.holders = tree.holders.saturating_sub(1);
     let holders = tree.holders;

@@ -41,6 +41,12 @@ pub fn trials() -> Vec<Trial> {
             killed,
         ),
         isolated(
+            "a tree is released whatever has become of the map",
+            AS_BOB,
+            HostMounts::Shared,
+            without_map,
+        ),
+        isolated(
             "what a crash at any point leaves is undone by the next one",
             AS_BOB,
             HostMounts::Shared,
@@ -146,7 +152,10 @@ fn counted() -> Verdict {
     host.call("--release")?.expect_code(0)?;
     host.before.assert_returns()?;
     let once_more = host.call("--release")?.expect_code(125)?;
-    ensure!(once_more.stderr.contains("nothing is prepared at /var/lib/workspace/"), "{}", once_more.stderr);
+    ensure!(once_more.stderr.contains("nothing is prepared for this user"), "{}", once_more.stderr);
+    let at = host.at.display().to_string();
+    let named = host.run("--release")?.args(["--root", &at]).finish()?.expect_code(125)?;
+    ensure!(named.stderr.contains(&format!("nothing is prepared at {at}")), "{}", named.stderr);
     host.before.assert_returns()
 }
 
@@ -211,6 +220,26 @@ fn killed() -> Verdict {
         }
     }
     Ok(())
+}
+
+fn without_map() -> Verdict {
+    let host = Host::new()?;
+    host.call("--prepare")?.expect_code(0)?;
+    let map = std::fs::read_to_string(host.world.path("map.toml"))?;
+    host.world.file("map.toml", "no map at all")?;
+    host.call("--prepare")?.expect_code(125)?;
+    host.call("--release")?.expect_code(0)?;
+    ensure!(!host.is_there(), "the tree is still there");
+    // Of several trees one must be named.
+    host.world.file("map.toml", map)?;
+    host.call("--prepare")?.expect_code(0)?;
+    let second = "/var/lib/workspace/second";
+    host.run("--prepare")?.args(["--root", second]).finish()?.expect_code(0)?;
+    let outcome = host.call("--release")?.expect_code(125)?;
+    ensure!(outcome.stderr.contains(second) && outcome.stderr.contains("--root"), "{}", outcome.stderr);
+    host.run("--release")?.args(["--root", second]).finish()?.expect_code(0)?;
+    host.call("--release")?.expect_code(0)?;
+    host.recovers()
 }
 
 /// The three states that a crash can leave, written as the program writes them.
