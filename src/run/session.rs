@@ -12,9 +12,9 @@ use super::{Runner, run_steps, supervise};
 /// Descriptors that this program needs at the same time, besides one for each source of the map.
 const OWN_DESCRIPTORS: u64 = 16;
 
-/// Puts this process in order before it reads anything: no rights that its caller lacks, usable standard descriptors, children that can be waited
-/// for, and nothing in memory that another process of the user could read. Called first by a program, not by a
-/// library's user.
+/// Puts this process in order before it reads anything: no rights that its caller lacks, usable standard descriptors
+/// and none of the caller's others, children that can be waited for, and nothing in memory that another process of the
+/// user could read. Called first by a program, not by a library's user.
 pub fn prepare_process() -> Result<(), Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Host, "cannot prepare this process").caused_by(error);
@@ -23,8 +23,12 @@ pub fn prepare_process() -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Request, message)
             .help("take the set-user-id and set-group-id bits off session-enter"));
     }
-    // The map cannot even be read without it; what else is missing is found out before a plan is made.
-    let kernel = KernelFeatures { openat2: sys::kernel::has_openat2(), ..KernelFeatures::default() };
+    // Not even the map can be read without these; what else is missing is found out before a plan is made.
+    let kernel = KernelFeatures {
+        openat2: sys::kernel::has_openat2(),
+        close_range: sys::kernel::has_close_range(),
+        ..KernelFeatures::default()
+    };
     if let Some((call, since)) = kernel.missing() {
         return Err(PlanErrors::from(PlanError::Kernel { call, since }).into());
     }
@@ -38,6 +42,8 @@ pub fn prepare_process() -> Result<(), Error> {
             );
         }
     }
+    // Not only the program's business: whoever waits for it would hold them for as long as the session lasts.
+    sys::fd::close_inherited().map_err(failed)?;
     sys::process::hide_memory(true).map_err(failed)?;
     sys::signal::prepare().map_err(failed)
 }

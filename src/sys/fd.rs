@@ -49,14 +49,19 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
         .map_err(|errno| Error::new(format!("close_range({first}, ~0, CLOEXEC)"), errno))
 }
 
+/// Closes every descriptor but the standard three. For the first lines of a program, when all of them are its caller's.
+pub fn close_inherited() -> Result<()> {
+    close_range(3, 0).map_err(|errno| Error::new("close_range(3, ~0)", errno))
+}
+
 /// Does the kernel know `close_range`? Asked for an empty range.
 pub(super) fn has_close_range() -> bool {
     !matches!(close_range(u32::MAX, 0), Err(Errno::NOSYS))
 }
 
 fn close_range(first: u32, flags: libc::c_uint) -> std::result::Result<(), Errno> {
-    // SAFETY: the callers either mark descriptors close-on-exec, which invalidates none of them, or close number
-    // 4294967295, which no process can have open.
+    // SAFETY: the callers mark descriptors close-on-exec, which invalidates none of them; or close number 4294967295,
+    // which no process can have open; or close what a program inherited, before it has opened anything itself.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
     if result == 0 {
         Ok(())

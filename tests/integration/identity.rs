@@ -38,6 +38,11 @@ pub fn trials() -> Vec<Trial> {
                 AS_BOB,
                 move || descriptors(mode),
             ),
+            trial(
+                format!("those who wait for the program hold no descriptor of the caller's ({mode})"),
+                AS_BOB,
+                move || waiting_processes(mode),
+            ),
             trial(format!("the keys of the caller's session stay outside ({mode})"), AS_BOB, move || {
                 keyring(mode)
             }),
@@ -176,6 +181,38 @@ fn descriptors(mode: &str) -> Verdict {
     let numbers: Vec<&str> = probe.descriptors().into_iter().map(|(number, _)| number).collect();
     ensure_eq!(numbers, ["0", "1", "2"], "the descriptors: {:?}", probe.descriptors());
     Ok(())
+}
+
+fn waiting_processes(mode: &str) -> Verdict {
+    let world = World::new()?;
+    let bob = users::bob()?;
+    world.map("", "")?;
+    let mut running = world
+        .enter(["--mode", mode, "--user", &bob.name, "--", "sh", "-c", "echo begun; cat"])?
+        .piped_input()
+        .before(|| {
+            // SAFETY: a static string; the number is this child's own, which is about to become another program.
+            match unsafe { libc::open(c"/root".as_ptr(), libc::O_RDONLY) } {
+                -1 => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            }
+        })
+        .start()?;
+    running.expect("begun")?;
+    // The one that was started, which waits outside, and process 1 of the session.
+    let supervisor = running.pid().as_raw_nonzero().get();
+    let children = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"))?;
+    for process in children.split_whitespace().map(str::to_owned).chain([supervisor.to_string()]) {
+        for entry in std::fs::read_dir(format!("/proc/{process}/fd"))? {
+            let target = std::fs::read_link(entry?.path())?;
+            ensure!(
+                target != std::path::Path::new("/root"),
+                "process {process} holds what its caller had open"
+            );
+        }
+    }
+    running.close_input();
+    running.finish()?.expect_code(0).map(drop)
 }
 
 fn signals(mode: &str) -> Verdict {
