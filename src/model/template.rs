@@ -151,11 +151,6 @@ impl Template {
         &self.source
     }
 
-    /// Does the text depend on who logs in?
-    pub fn is_fixed(&self) -> bool {
-        self.pieces.iter().all(|piece| matches!(piece, Piece::Text(_)))
-    }
-
     /// Does the value lie in a place that the user may have made: below the home directory?
     pub fn starts_at_home(&self) -> bool {
         self.pieces.first() == Some(&Piece::Variable(Variable::Home))

@@ -7,9 +7,6 @@ use crate::model::path::AbsPath;
 use crate::model::policy::Origin;
 use crate::model::template::TemplateError;
 
-/// What `--prepare` and `--release` are about, in messages.
-pub(crate) const TREE_ON_THE_HOST: &str = "a tree on the host (--prepare, --release)";
-
 /// A reason why a policy gives a user no plan on this host. Each has a remedy, [`PlanError::help`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,7 +38,7 @@ pub enum PlanError {
         caller: u32,
     },
     /// `--prepare` or another thing that needs root.
-    #[error("{0} needs root")]
+    #[error("{0} changes the host and needs root")]
     NeedsRoot(&'static str),
     /// No profile of that name.
     #[error("no profile is named {name:?}; there are {known}")]

@@ -7,7 +7,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub(crate) mod error;
+mod error;
 mod exec;
 pub mod explain;
 pub mod lint;
@@ -107,7 +107,7 @@ pub fn plan(
     let host_placement = matches!(request.placement, Placement::Host(_));
     if !facts.privileged {
         if host_placement {
-            return Err(PlanError::NeedsRoot(error::TREE_ON_THE_HOST).into());
+            return Err(PlanError::NeedsRoot("--prepare").into());
         }
         if facts.caller_uid != subject.uid {
             let user = subject.name.to_string();

@@ -145,8 +145,12 @@ impl Placer<'_> {
             }
             MountKind::Mask => add(Thing::Mask),
             MountKind::Dev { size } => {
-                let pts = target.join("pts").ok();
-                let with_devpts = all.iter().any(|other| other.target.expand_path(self.subject).ok() == pts);
+                let is_pts = |place: &AbsPath| {
+                    place.file_name() == Some("pts") && place.parent().as_ref() == Some(&target)
+                };
+                let with_devpts = all
+                    .iter()
+                    .any(|other| other.target.expand_path(self.subject).is_ok_and(|place| is_pts(&place)));
                 self.place_devices(rule, &target, *size, with_devpts, to)?;
             }
             MountKind::System { paths, attributes } => {

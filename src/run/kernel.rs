@@ -1,6 +1,6 @@
 //! The runner that does it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -27,7 +27,9 @@ pub struct Kernel {
     in_user_namespace: bool,
     /// Sources that were taken, by the place of their step.
     gathered: BTreeMap<usize, Detached>,
-    /// Mounts that will be sealed, by the place of their step.
+    /// The places of the steps whose mounts will be sealed.
+    to_seal: BTreeSet<usize>,
+    /// Those mounts.
     unsealed: BTreeMap<usize, OwnedFd>,
     /// The root directory of the tree.
     root: Option<OwnedFd>,
@@ -52,6 +54,7 @@ impl Kernel {
             own: Ids { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() },
             in_user_namespace: !privileged,
             gathered: BTreeMap::new(),
+            to_seal: plan.seal.iter().map(|seal| seal.step).collect(),
             unsealed: BTreeMap::new(),
             root: None,
             last_parent: None,
@@ -212,7 +215,9 @@ impl Kernel {
             }
             sys::mount::attach(mount.as_fd(), mountpoint.as_fd())?;
         }
-        self.unsealed.insert(at, mount.into());
+        if self.to_seal.contains(&at) {
+            self.unsealed.insert(at, mount.into());
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | gather | `Gather` | `openat2`, `open_tree(CLONE)`, `mount_setattr` |
 //! | namespace | `Isolate` | `unshare(NEWNS)`, propagation |
-//! | tree | `Build` | `mkdirat`, `symlinkat`, `fsopen`..`fsmount`, `move_mount` |
+//! | tree | `Build` | `mkdirat`, `mknodat`, `symlinkat`, `fsopen`..`fsmount`, `move_mount` |
 //! | seal | `Seal` | `mount_setattr` |
 //! | root | `SwitchRoot` | `pivot_root`, `umount2` or `chroot` |
 //! | identity | `Become` | `setgroups`, `setresgid`, capabilities, `setresuid`, no_new_privs, then proof |

@@ -9,9 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::error::{Error, ErrorKind, Relayed};
 use crate::host::{Trust, WalkError, walk};
 use crate::model::path::AbsPath;
-use crate::plan::error::TREE_ON_THE_HOST;
+use crate::plan::Plan;
 use crate::plan::step::RootSwitch;
-use crate::plan::{Plan, PlanError, PlanErrors};
 use crate::sys;
 use crate::sys::mount::Detached;
 use crate::sys::path::Kind;
@@ -69,7 +68,8 @@ pub fn prepare(plan: &Plan) -> Result<Placed, Error> {
 /// Asks the journal and nobody else: what has become of the map and its sources since must not keep a tree on the host.
 pub fn release(uid: u32, at: Option<&AbsPath>) -> Result<Placed, Error> {
     if sys::user::own_uid() != 0 {
-        return Err(PlanErrors::from(PlanError::NeedsRoot(TREE_ON_THE_HOST)).into());
+        return Err(Error::new(ErrorKind::Request, "--release changes the host and needs root")
+            .help("run it as root"));
     }
     let nothing = |whereabouts: &str| {
         Error::new(ErrorKind::Request, format!("nothing is prepared {whereabouts}"))

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sched::CloneFlags;
@@ -80,12 +79,6 @@ pub fn start(mut become_program: impl FnMut() -> u8) -> Result<Pid> {
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: ends the process; nothing runs afterwards that could observe anything.
     unsafe { libc::_exit(i32::from(code)) }
-}
-
-/// A handle of a process that no reuse of its number can redirect.
-pub fn open_pid(pid: Pid) -> Result<OwnedFd> {
-    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-        .map_err(|errno| Error::new(format!("pidfd_open({pid:?})"), errno))
 }
 
 /// The kernel kills this process when its parent ends. Forgotten whenever the credentials change.
