@@ -67,9 +67,11 @@
 //!     let subject = host::subject_of_caller(Door::command_line())?;
 //!     let policy = host::load_policy(None)?;
 //!     let request = Request { environment: std::env::vars_os().collect(), ..Request::default() };
-//!     let facts = host::facts(&policy, &subject, &request)?;
+//!     let mut facts = host::facts(&policy, &subject, &request)?;
+//!     let ground = run::Ground::open();
+//!     facts.base = ground.has_base();
 //!     let plan = plan::plan(&policy, &subject, &request, &facts)?;
-//!     run::enter(&plan, &mut run::Kernel::new(&plan))
+//!     run::enter(&plan, &ground, &mut run::Kernel::new(&plan, &ground))
 //! }
 //! ```
 #![deny(unsafe_code)]
@@ -81,6 +83,7 @@ pub mod error;
 pub mod host;
 pub mod model;
 pub mod plan;
+pub mod registry;
 pub mod run;
 pub mod sys;
 

@@ -134,6 +134,7 @@ impl Host {
         });
         Facts {
             privileged: self.privileged,
+            base: self.terminal,
             // Root in a container may or may not; on a terminal stands for the one, off it for the other.
             makes_devices: self.privileged && self.terminal,
             caller_uid: if self.privileged { 0 } else { subject.uid },

@@ -33,7 +33,13 @@ fn run() -> Result<u8, Error> {
         Action::Plan(purpose) => purpose,
     };
     let policy = host::load_policy(invocation.config.as_deref())?;
-    let facts = host::facts(&policy, &subject, &invocation.request)?;
+    let mut facts = host::facts(&policy, &subject, &invocation.request)?;
+    // A dry run makes nothing, not even what every session stands on; it assumes that it could be made.
+    let ground = match purpose {
+        Purpose::Enter => run::Ground::open(),
+        Purpose::Show(_) | Purpose::Prepare => run::Ground::default(),
+    };
+    facts.base = ground.has_base() || (purpose != Purpose::Enter && facts.privileged);
     let plan = plan::plan(&policy, &subject, &invocation.request, &facts)?;
     match purpose {
         Purpose::Show(format) => {
@@ -43,7 +49,7 @@ fn run() -> Result<u8, Error> {
                 DryRun::Json => plan::explain::json(&plan, &findings),
             })
         }
-        Purpose::Enter => run::enter(&plan, &mut run::Kernel::new(&plan)),
+        Purpose::Enter => run::enter(&plan, &ground, &mut run::Kernel::new(&plan, &ground)),
         Purpose::Prepare => run::prepare(&plan).map(|_| 0),
     }
 }

@@ -21,6 +21,7 @@ pub struct Flag {
 pub enum Id {
     User,
     Mode,
+    Scope,
     Profile,
     Config,
     Root,
@@ -41,9 +42,15 @@ const fn flag(id: Id, name: &'static str, value: Option<&'static str>, help: &'s
 }
 
 /// All options, in the order in which they are explained.
-pub const FLAGS: [Flag; 15] = [
+pub const FLAGS: [Flag; 16] = [
     flag(Id::User, "user", Some("NAME"), "Whose root; without it, your own"),
     flag(Id::Mode, "mode", Some("MODE"), "`namespace` or `chroot`, instead of what the map says"),
+    flag(
+        Id::Scope,
+        "scope",
+        Some("SCOPE"),
+        "`session`, `user`, `group` or `named`: who shares the namespace",
+    ),
     flag(Id::Profile, "profile", Some("NAME"), "Use this profile of the map, whatever matches"),
     flag(Id::Config, "config", Some("FILE"), "Read this map, and no other"),
     flag(Id::DryRun, "dry-run", Some("[=json]"), "Print what would be done, and do nothing"),

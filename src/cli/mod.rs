@@ -1,6 +1,7 @@
-//! The command line of `session-enter`: what was typed, and what it means.
+//! The command lines: what was typed, and what it means. This file is `session-enter`'s.
 #![forbid(unsafe_code)]
 
+pub mod control;
 pub mod flags;
 
 use std::ffi::OsString;
@@ -9,7 +10,7 @@ use lexopt::{Arg, ValueExt};
 
 use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
-use crate::model::policy::Mode;
+use crate::model::policy::{Mode, Scope};
 use crate::model::subject::Door;
 use crate::plan::{Command, Placement, Request};
 
@@ -20,6 +21,7 @@ use flags::{FLAGS, Id};
 struct Typed {
     user: Option<String>,
     mode: Option<Mode>,
+    scope: Option<Scope>,
     profile: Option<String>,
     config: Option<String>,
     root: Option<AbsPath>,
@@ -164,6 +166,18 @@ impl Typed {
                     }
                 });
             }
+            Id::Scope => {
+                self.scope = Some(match value("scope")?.as_str() {
+                    "session" => Scope::Session,
+                    "user" => Scope::User,
+                    "group" => Scope::Group,
+                    "named" => Scope::Named,
+                    other => {
+                        return Err(request_error(format!("--scope: {other:?} is no scope"))
+                            .help("the scopes are `session`, `user`, `group` and `named`"));
+                    }
+                });
+            }
             Id::DryRun => {
                 let format = parser.optional_value().map(|format| format.to_string_lossy().into_owned());
                 self.dry_run = Some(match format.as_deref() {
@@ -206,6 +220,11 @@ impl Typed {
                 "-c and a command",
                 "leave one of them out",
             ),
+            (
+                on_host && self.scope.is_some(),
+                "--prepare or --release and --scope",
+                "a tree on the host is for whoever is led into it; leave --scope out",
+            ),
             (self.release && self.dry_run.is_some(), "--release and --dry-run", "leave one of them out"),
         ];
         if let Some((_, what, help)) = conflicts.into_iter().find(|(conflict, _, _)| *conflict) {
@@ -233,7 +252,14 @@ impl Typed {
             session: self.session,
         };
         let placement = if on_host { Placement::Host(self.root) } else { Placement::Enter };
-        let request = Request { profile: self.profile, mode: self.mode, placement, command, environment };
+        let request = Request {
+            profile: self.profile,
+            mode: self.mode,
+            scope: self.scope,
+            placement,
+            command,
+            environment,
+        };
         Ok(Invocation { user: self.user, config: self.config, door, request, action })
     }
 }
@@ -287,6 +313,7 @@ mod tests {
                 if flag.name.len() == 1 { format!("-{}", flag.name) } else { format!("--{}", flag.name) };
             let value = match flag.id {
                 Id::Mode => "chroot",
+                Id::Scope => "user",
                 Id::Root => "/x",
                 _ => "x",
             };
@@ -310,6 +337,8 @@ mod tests {
             &["-c"],
             &["--user"],
             &["--mode", "vm"],
+            &["--scope", "users"],
+            &["--prepare", "--scope", "user"],
             &["--frobnicate"],
             &["-x"],
             &["--prepare=yes"],

@@ -9,7 +9,7 @@ use super::settings::Partial;
 use super::source::{At, Place, Problems};
 use super::words::{self, quote};
 use super::{MOUNTS_MAX, PROFILES_MAX};
-use crate::model::policy::{Policy, Profile};
+use crate::model::policy::{Policy, Profile, Scope};
 
 /// Makes one policy of all layers, lowest first. What cannot be is reported, and the policy is then of no use.
 pub(super) fn combine(problems: &Problems<'_>, bottom: Partial, layers: Vec<Layer>) -> Policy {
@@ -178,6 +178,13 @@ impl Stack<'_> {
             // Only an incomplete built-in map comes here.
             self.problems.report(Place::whole(0), format!("`[defaults]` of the built-in map lacks `{key}`"));
         });
+        let settings = settings.ok()?;
+        if settings.scope == Scope::Named && settings.scope_name.is_none() {
+            let message =
+                format!("profile {} has the scope `named` and no `scope_name`", quote(&own.name.value));
+            let help = "say what the sessions share, for instance scope_name = \"project-%g\"";
+            self.problems.report_with_help(own.place, message, help);
+        }
         let mounts = entries.into_iter().filter_map(|entry| match entry.action {
             Action::Mount(rule) => Some(rule),
             Action::Remove { .. } => None,
@@ -186,7 +193,7 @@ impl Stack<'_> {
             name: own.name.value.clone(),
             origin: self.problems.origin(own.place),
             matches: own.matches.clone().unwrap_or_default(),
-            settings: settings.ok()?,
+            settings,
             mounts: mounts.collect(),
         })
     }

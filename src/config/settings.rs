@@ -10,8 +10,12 @@ use super::source::At;
 use super::words::{self, quote};
 use super::{environment, values};
 use crate::model::path::AbsPath;
-use crate::model::policy::{Environment, Mode, Scope, Settings, Wall};
+use crate::model::policy::{Environment, Linger, Mode, OnChange, Scope, Settings, Wall};
 use crate::model::template::Template;
+
+/// The words for who shares a namespace.
+const SCOPES: [(&str, Scope); 4] =
+    [("session", Scope::Session), ("user", Scope::User), ("group", Scope::Group), ("named", Scope::Named)];
 
 /// What one table says; the rest is decided by the tables below it.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +23,9 @@ pub(super) struct Partial {
     root: Option<Template>,
     mode: Option<Mode>,
     scope: Option<Scope>,
+    scope_name: Option<Template>,
+    on_change: Option<OnChange>,
+    linger: Option<Linger>,
     wall: Option<Wall>,
     no_new_privs: Option<bool>,
     capabilities: Option<Vec<String>>,
@@ -32,10 +39,14 @@ impl Partial {
     /// Asks `reader` for every setting.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let (root, shell) = (reader.string("root"), reader.string("shell"));
+        let scope_name = reader.string("scope_name");
         Self {
             root: root.and_then(|text| reader.parsed(text, Template::parse_path)),
             mode: value(reader.word("mode", &[("namespace", Mode::Namespace), ("chroot", Mode::Chroot)])),
-            scope: scope(reader),
+            scope: value(reader.word("scope", &SCOPES)),
+            scope_name: scope_name.and_then(|text| reader.parsed(text, Template::parse)),
+            on_change: value(reader.word("on_change", &[("join", OnChange::Join), ("new", OnChange::New)])),
+            linger: values::linger(reader),
             wall: value(
                 reader.word(
                     "wall",
@@ -61,6 +72,9 @@ impl Partial {
         replace(&mut self.root, upper.root);
         replace(&mut self.mode, upper.mode);
         replace(&mut self.scope, upper.scope);
+        replace(&mut self.scope_name, upper.scope_name);
+        replace(&mut self.on_change, upper.on_change);
+        replace(&mut self.linger, upper.linger);
         replace(&mut self.wall, upper.wall);
         replace(&mut self.no_new_privs, upper.no_new_privs);
         replace(&mut self.capabilities, upper.capabilities);
@@ -76,6 +90,9 @@ impl Partial {
             root: self.root.ok_or("root")?,
             mode: self.mode.ok_or("mode")?,
             scope: self.scope.ok_or("scope")?,
+            scope_name: self.scope_name,
+            on_change: self.on_change.ok_or("on_change")?,
+            linger: self.linger.ok_or("linger")?,
             wall: self.wall.ok_or("wall")?,
             no_new_privs: self.no_new_privs.ok_or("no_new_privs")?,
             capabilities: self.capabilities.ok_or("capabilities")?,
@@ -88,18 +105,6 @@ impl Partial {
 
 fn value<T>(found: Option<At<T>>) -> Option<T> {
     found.map(|found| found.value)
-}
-
-/// The map's language has three scopes, of which this version enters one.
-fn scope(reader: &mut Reader<'_>) -> Option<Scope> {
-    let words = [("session", Scope::Session), ("user", Scope::User), ("group", Scope::Group)];
-    let At { value, place } = reader.word("scope", &words)?;
-    if value != Scope::Session {
-        let word = words.iter().find(|(_, scope)| *scope == value).map_or("", |(word, _)| word);
-        let message = format!("scope `{word}` is not supported by this version");
-        reader.problems.report_with_help(place, message, "use `session`");
-    }
-    Some(value)
 }
 
 /// Names as `capabilities(7)` writes them, in any case, with or without `CAP_`.

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use super::reader::Reader;
 use super::source::At;
 use super::words::{self, quote};
-use crate::model::policy::{Attributes, UidRange};
+use crate::model::policy::{Attributes, Linger, UidRange};
 
 /// Permission bits that make a program run with its owner's or group's rights.
 const SET_ID_BITS: u32 = 0o6000;
@@ -50,6 +50,37 @@ pub(super) fn integer(value: &DeValue<'_>) -> Option<String> {
     let decimal = i64::from_str_radix(number.as_str(), number.radix());
     // Beyond 64 bits, as it stands: whoever reads it finds it too large.
     Some(decimal.map_or_else(|_| number.to_string(), |number| number.to_string()))
+}
+
+/// What happens after the last session: `no`, `processes`, or a time such as `90s`, `10m`, `8h`.
+pub(super) fn linger(reader: &mut Reader<'_>) -> Option<Linger> {
+    let At { value, place } = reader.string("linger")?;
+    let linger = match value {
+        "no" => Some(Linger::No),
+        "processes" => Some(Linger::Processes),
+        time => seconds(time).map(Linger::Seconds),
+    };
+    if linger.is_none() {
+        let message = format!("unknown linger {}", quote(value));
+        let help = "known are `no`, `processes` and a time from \"1s\" to \"720h\", with s, m or h for seconds, minutes or hours";
+        reader.problems.report_with_help(place, message, help);
+    }
+    linger
+}
+
+/// A number and its unit, from one second to thirty days.
+fn seconds(text: &str) -> Option<u32> {
+    const MOST: u32 = 30 * 24 * 3600;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = number.parse::<u32>().ok().filter(|_| digits)?.checked_mul(unit)?;
+    (1..=MOST).contains(&seconds).then_some(seconds)
 }
 
 /// Bytes: an integer, or digits with `K`, `M`, `G` or `T`.
@@ -197,6 +228,18 @@ pub(super) fn options(reader: &mut Reader<'_>, standard: Attributes) -> Options 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_a_unit_and_an_end() {
+        for (text, expected) in
+            [("1s", Some(1)), ("90s", Some(90)), ("10m", Some(600)), ("720h", Some(2_592_000))]
+        {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
+        for text in ["", "s", "0s", "10", "+5s", "721h", "1d", "-1s", "1.5h", "99999999999s", "5\u{e9}"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn sizes_are_bytes_with_a_binary_suffix() {

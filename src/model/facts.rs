@@ -12,6 +12,8 @@ use super::policy::OpenAs;
 pub struct Facts {
     /// May this process mount in the host's user namespace (CAP_SYS_ADMIN there)?
     pub privileged: bool,
+    /// Is there a base namespace, and may this process enter it?
+    pub base: bool,
     /// The uid that asks.
     pub caller_uid: u32,
     /// What the kernel offers.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::path::AbsPath;
 use super::template::Template;
@@ -103,6 +103,12 @@ pub struct Settings {
     pub mode: Mode,
     /// Who shares one namespace.
     pub scope: Scope,
+    /// What a namespace of scope `named` is called.
+    pub scope_name: Option<Template>,
+    /// What a login does whose plan differs from that of the living namespace.
+    pub on_change: OnChange,
+    /// What happens to the namespace after its last session.
+    pub linger: Linger,
     /// What stands between a session and processes of the same uid outside.
     pub wall: Wall,
     /// `PR_SET_NO_NEW_PRIVS`: no setuid program raises anything.
@@ -137,15 +143,39 @@ pub enum Mode {
 }
 
 /// Who shares one namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Each session its own.
     Session,
     /// All sessions of a user.
     User,
-    /// All sessions of a group.
+    /// All sessions of a primary group.
     Group,
+    /// All sessions whose `scope_name` comes to the same.
+    Named,
+}
+
+/// What a login does whose plan differs from the one that the living namespace was built from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnChange {
+    /// It joins all the same: one view for all.
+    Join,
+    /// It starts a new generation beside the old one: a change of the map holds from the next login on.
+    New,
+}
+
+/// What happens to a shared namespace after its last session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Linger {
+    /// It ends at once, with everything that was left running in it.
+    No,
+    /// It stays while any process runs in it.
+    Processes,
+    /// It stays so many seconds longer, and ends then.
+    Seconds(u32),
 }
 
 /// What keeps a process of the same uid outside from being a door (`/proc/PID/root`, ptrace, signals).

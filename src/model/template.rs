@@ -42,7 +42,8 @@ impl Variable {
         ('i', Self::Session),
     ];
 
-    fn letter(self) -> char {
+    /// The letter behind the percent sign.
+    pub fn letter(self) -> char {
         Self::ALL.iter().find(|(_, variable)| *variable == self).map_or('?', |(letter, _)| *letter)
     }
 }
@@ -95,6 +96,14 @@ pub enum TemplateError {
 }
 
 impl Template {
+    /// The variables in it, in their order.
+    pub fn variables(&self) -> impl Iterator<Item = Variable> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Variable(variable) => Some(*variable),
+            Piece::Text(_) => None,
+        })
+    }
+
     /// Reads `source`.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();

@@ -155,6 +155,36 @@ pub enum PlanError {
         /// The target.
         target: AbsPath,
     },
+    /// What is shared cannot differ from one of those who share it to another.
+    #[error("{origin}: {target} is shared by all sessions of a {scope}, and {what} differs among them")]
+    NotShareable {
+        /// The map line.
+        origin: Origin,
+        /// The entry's target, as written.
+        target: String,
+        /// Who shares it.
+        scope: &'static str,
+        /// The variable or key.
+        what: String,
+    },
+    /// What the namespace would be called is no name.
+    #[error(
+        "{origin}: scope_name {template:?} comes to {value:?}, and a name has 1 to 64 letters, digits and . _ - and does not begin with a dot"
+    )]
+    ScopeName {
+        /// The profile.
+        origin: Origin,
+        /// As written.
+        template: String,
+        /// What it comes to.
+        value: String,
+    },
+    /// The scope that was asked for takes a name.
+    #[error("{origin}: the scope `named` needs a `scope_name`, and this profile has none")]
+    NoScopeName {
+        /// The profile.
+        origin: Origin,
+    },
     /// The shell is this program.
     #[error("the login shell of {user} is {shell}, which would start itself for ever")]
     ShellIsUs {
@@ -191,6 +221,11 @@ impl PlanError {
                 format!("create it on the host, or make {holder} a tmpfs and bind what it needs below it")
             }
             Self::Unprivileged { .. } => "mark the entry `optional = true`, or enter as root".to_owned(),
+            Self::NotShareable { .. } => {
+                "set `scope = \"session\"`, or take what differs out of the entry".to_owned()
+            }
+            Self::ScopeName { .. } => "change the template, or the names of the groups".to_owned(),
+            Self::NoScopeName { .. } => "add one, for instance scope_name = \"project-%g\"".to_owned(),
             Self::ShellIsUs { .. } => "set `shell = \"/bin/bash\"` in the profile".to_owned(),
         }
     }

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use crate::model::facts::Look;
-use crate::model::policy::{Mode, Propagation, Wall};
+use crate::model::policy::{Linger, Mode, OnChange, Propagation, Wall};
 
 use super::lint::Finding;
-use super::step::{Make, Mount, Plan, RootSwitch, TreeStep};
+use super::step::{Make, Mount, Plan, RootSwitch, Share, TreeStep};
 
 /// The plan as a tree, with the map line behind each entry, and what the linter found.
 pub fn text(plan: &Plan, findings: &[Finding]) -> String {
@@ -35,14 +35,19 @@ fn write_text(plan: &Plan, findings: &[Finding], out: &mut String) -> std::fmt::
     let subject = &plan.subject;
     writeln!(out, "{} (uid {}, gid {}) by {}", subject.name, subject.uid, subject.gid, subject.door.service)?;
     writeln!(out, "  profile   {:?}, {}", plan.profile, plan.origin)?;
-    match &plan.root {
-        RootSwitch::Enter { mode: Mode::Namespace } => {
-            writeln!(out, "  root      a mount namespace of its own (pivot_root)")?
+    let root = match (&plan.root, plan.namespace.base) {
+        (RootSwitch::Enter { .. }, true) => "a mount namespace copied from the empty base".to_owned(),
+        (RootSwitch::Enter { mode: Mode::Namespace }, false) => {
+            "a mount namespace of its own (pivot_root)".to_owned()
         }
-        RootSwitch::Enter { mode: Mode::Chroot } => {
-            writeln!(out, "  root      chroot, in a private mount namespace")?
+        (RootSwitch::Enter { mode: Mode::Chroot }, false) => {
+            "chroot, in a private mount namespace".to_owned()
         }
-        RootSwitch::Place { at } => writeln!(out, "  root      mounted on the host at {at}")?,
+        (RootSwitch::Place { at }, _) => format!("mounted on the host at {at}"),
+    };
+    writeln!(out, "  root      {root}")?;
+    if let Some(share) = &plan.share {
+        writeln!(out, "  shared    {}", shared(share))?;
     }
     if matches!(plan.root, RootSwitch::Enter { .. }) {
         writeln!(out, "  wall      {}", wall(plan))?;
@@ -87,6 +92,20 @@ fn write_text(plan: &Plan, findings: &[Finding], out: &mut String) -> std::fmt::
         }
     }
     Ok(())
+}
+
+fn shared(share: &Share) -> String {
+    let copy = if share.private_copy { "a private copy of " } else { "" };
+    let change = match share.on_change {
+        OnChange::Join => "joined also when the map has changed",
+        OnChange::New => "a new one when the map has changed",
+    };
+    let end = match share.linger {
+        Linger::No => "ends with its last session".to_owned(),
+        Linger::Processes => "ends with its last process".to_owned(),
+        Linger::Seconds(seconds) => format!("ends {seconds} s after its last session"),
+    };
+    format!("{copy}{}, {change}, {end}", share.name)
 }
 
 fn wall(plan: &Plan) -> &'static str {

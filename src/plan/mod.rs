@@ -13,6 +13,7 @@ pub mod explain;
 pub mod lint;
 mod place;
 mod select;
+mod share;
 pub mod step;
 mod tree;
 
@@ -21,7 +22,7 @@ use std::str::FromStr;
 
 use crate::model::facts::{Facts, Look};
 use crate::model::path::AbsPath;
-use crate::model::policy::{Mode, Policy, Profile, Settings, Wall};
+use crate::model::policy::{Mode, Policy, Profile, Scope, Settings, Wall};
 use crate::model::report::Report;
 use crate::model::subject::Subject;
 
@@ -29,7 +30,7 @@ pub use error::{PlanError, PlanErrors};
 pub use select::{mismatch, select};
 pub use step::Plan;
 
-use place::Placer;
+use place::{Placer, Terminal};
 use step::{Identity, Namespace, RootSwitch, UserNamespace};
 
 /// What someone asks for, beyond what the policy says.
@@ -39,6 +40,8 @@ pub struct Request {
     pub profile: Option<String>,
     /// This root switch instead of the profile's.
     pub mode: Option<Mode>,
+    /// Share the namespace with others than the profile says; `Session` takes a private copy of the shared one.
+    pub scope: Option<Scope>,
     /// Build at a path of the host, and stay outside.
     pub placement: Placement,
     /// What to run inside.
@@ -117,11 +120,17 @@ pub fn plan(
     let profile = select(policy, subject, facts, request.profile.as_deref())?;
     let settings = &profile.settings;
 
-    let terminal = facts.terminal && !host_placement;
-    let mut placer = Placer { subject, facts, terminal, notes: Vec::new(), errors: Vec::new() };
+    let mut notes = Vec::new();
+    let sharing = share::sharing(profile, subject, request, facts, &mut notes)?;
+    let terminal = match &sharing {
+        Some(_) => Terminal::OfEach,
+        None if facts.terminal && !host_placement => Terminal::Own,
+        None => Terminal::None,
+    };
+    let mut placer = Placer { subject, facts, terminal, console: None, notes, errors: Vec::new() };
     let placements = placer.place_all(&profile.mounts);
     let tree = tree::build(placements, &profile.origin, &mut placer);
-    let Placer { notes, mut errors, .. } = placer;
+    let Placer { notes, mut errors, console, .. } = placer;
 
     let exec = exec::exec(settings, subject, request, &profile.origin).map_err(|error| errors.push(error));
     let root = root_switch(profile, subject, request).map_err(|error| errors.push(error));
@@ -153,7 +162,9 @@ pub fn plan(
         seal: tree.seals,
         root,
         exec,
+        share: None,
     };
+    plan.share = sharing.map(|sharing| sharing.of(&plan, settings, console));
     plan.report.mounts = plan.mounts().count();
     Ok(plan)
 }
@@ -170,7 +181,8 @@ fn namespace(settings: &Settings, subject: &Subject, facts: &Facts, host_placeme
     });
     // An ordinary user can mount a new /proc only for a PID namespace of its own.
     let pid = !host_placement && (settings.wall == Wall::Pidns || user.is_some());
-    Namespace { user, pid }
+    let base = facts.privileged && facts.base && !host_placement;
+    Namespace { user, pid, base }
 }
 
 fn root_switch(profile: &Profile, subject: &Subject, request: &Request) -> Result<RootSwitch, PlanError> {

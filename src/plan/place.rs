@@ -11,6 +11,17 @@ use super::error::PlanError;
 use super::step::{Ids, Mount, Node};
 
 /// Something that will be at a place inside.
+/// Whose terminal is shown inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Terminal {
+    /// Nobody's.
+    None,
+    /// The session's.
+    Own,
+    /// Each session's that shares the tree, in a copy of its own of the mount table.
+    OfEach,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Placement {
     pub(super) origin: Origin,
@@ -56,8 +67,10 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
 pub(super) struct Placer<'a> {
     pub(super) subject: &'a Subject,
     pub(super) facts: &'a Facts,
-    /// Is there a terminal to be shown inside? Not in a tree that many sessions will share.
-    pub(super) terminal: bool,
+    /// Is there a terminal to be shown inside?
+    pub(super) terminal: Terminal,
+    /// Where each of several sessions shows its own.
+    pub(super) console: Option<AbsPath>,
     pub(super) notes: Vec<String>,
     pub(super) errors: Vec<PlanError>,
 }
@@ -306,14 +319,19 @@ impl Placer<'_> {
             add(below("ptmx")?, Thing::Symlink { to: "pts/ptmx".to_owned() }, false);
         }
         add(below("shm")?, memory(shm_size, 0o1777, Attributes::STANDARD), false);
-        if self.terminal {
-            // The pseudo terminals inside are new ones. The one that the session came on gets the name under which
-            // ttyname(3) still finds it.
-            add(
-                below("console")?,
-                Thing::Mount { what: Mount::Terminal, node: Node::Device, attributes: device },
-                false,
-            );
+        // The pseudo terminals inside are new ones. The one that the session came on gets a name under which ttyname(3)
+        // still finds it.
+        let console = below("console")?;
+        match self.terminal {
+            Terminal::None => {}
+            Terminal::Own => {
+                let what = Mount::Terminal;
+                add(console, Thing::Mount { what, node: Node::Device, attributes: device }, false);
+            }
+            Terminal::OfEach => {
+                add(console.clone(), Thing::File { content: String::new(), mode: 0o600, owner: root }, false);
+                self.console = Some(console);
+            }
         }
         Ok(())
     }

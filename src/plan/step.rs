@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::facts::{Look, SubordinateIds};
 use crate::model::path::AbsPath;
-use crate::model::policy::{Attributes, Mode, Origin, Propagation};
+use crate::model::policy::{Attributes, Linger, Mode, OnChange, Origin, Propagation, Scope};
 use crate::model::report::Report;
 use crate::model::subject::Subject;
 
@@ -31,8 +31,29 @@ pub struct Plan {
     pub identity: Identity,
     /// Last, the user's program.
     pub exec: Exec,
+    /// With whom the namespace is shared; `None`: it is the session's own.
+    pub share: Option<Share>,
     /// What holds when all of this is done.
     pub report: Report,
+}
+
+/// A namespace that several sessions are in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// Who they are.
+    pub scope: Scope,
+    /// Which one it is: `user-1001.login`. A file's name, and unique among those that live.
+    pub name: String,
+    /// Stands for everything that is shared: equal where two plans build the same.
+    pub digest: String,
+    /// What a login does that finds one with another digest.
+    pub on_change: OnChange,
+    /// What happens after the last session.
+    pub linger: Linger,
+    /// This session takes a copy of the shared namespace, which nobody else joins.
+    pub private_copy: bool,
+    /// Where a session with a terminal shows it, in a copy of the mount table that follows the shared one.
+    pub console: Option<AbsPath>,
 }
 
 /// Which namespaces are made.
@@ -42,6 +63,8 @@ pub struct Namespace {
     pub user: Option<UserNamespace>,
     /// A PID namespace.
     pub pid: bool,
+    /// The mount namespace is a copy of the empty base namespace, not of the host's.
+    pub base: bool,
 }
 
 /// How the ids of a user namespace map to the host's.
@@ -227,6 +250,16 @@ pub enum RootSwitch {
     },
 }
 
+/// The call that makes the tree `/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// `pivot_root`, and the old root is let go of.
+    Pivot,
+    /// `chroot`: the old root stays below the new one.
+    Chroot,
+}
+
 /// What the process becomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Identity {
@@ -292,7 +325,7 @@ pub enum Step<'plan> {
     /// Make one mount read-only.
     Seal(&'plan Seal),
     /// Make the tree `/`.
-    SwitchRoot(Mode),
+    SwitchRoot(Switch),
     /// Become the user, and prove it.
     Become(&'plan Identity),
 }
@@ -315,7 +348,13 @@ impl Plan {
             RootSwitch::Enter { mode } => std::slice::from_ref(mode),
             RootSwitch::Place { .. } => &[],
         };
-        let switch = enter.iter().flat_map(|mode| [Step::SwitchRoot(*mode), Step::Become(&self.identity)]);
+        // Below the new root there is nothing but an empty directory where it stands on the base.
+        let switch = |mode: &Mode| match (self.namespace.base, mode) {
+            (false, Mode::Namespace) => Switch::Pivot,
+            (true, _) | (false, Mode::Chroot) => Switch::Chroot,
+        };
+        let switch =
+            enter.iter().flat_map(move |mode| [Step::SwitchRoot(switch(mode)), Step::Become(&self.identity)]);
         before
             .into_iter()
             .flatten()
@@ -324,6 +363,11 @@ impl Plan {
             .chain(build)
             .chain(self.seal.iter().map(Step::Seal))
             .chain(switch)
+    }
+
+    /// The effects that build a namespace for others to enter: all but becoming somebody.
+    pub fn building_steps(&self) -> impl Iterator<Item = Step<'_>> {
+        self.steps().filter(|step| !matches!(step, Step::Become(_)))
     }
 
     /// The mounts that the session will see, without what recursive binds bring along.

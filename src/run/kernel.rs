@@ -8,14 +8,14 @@ use rustix::io::Errno;
 
 use crate::host::{Sources, WalkError};
 use crate::model::path::AbsPath;
-use crate::model::policy::{Attributes, Mode, Propagation};
-use crate::plan::step::{Ids, Make, Mount, Node, Plan, Seal, Step, TreeStep};
+use crate::model::policy::{Attributes, Propagation};
+use crate::plan::step::{Ids, Make, Mount, Namespace, Node, Plan, Seal, Step, Switch, TreeStep};
 use crate::sys;
 use crate::sys::identity::StatusFile;
 use crate::sys::mount::Detached;
 use crate::sys::path::{Kind, Links};
 
-use super::{Phase, Runner, StepError, describe, identity};
+use super::{Ground, Phase, Runner, StepError, describe, identity};
 
 /// Does the steps of one plan, each once and in order. It holds descriptors between them and nothing else: dropping
 /// it at any point leaves nothing behind, because nothing it made is attached where anybody else could see it.
@@ -43,11 +43,15 @@ pub struct Kernel {
     scratch: Option<OwnedFd>,
     /// This process, to be asked who it has become.
     status: Option<StatusFile>,
+    /// Where the session's namespace is copied from, if not from the host's.
+    base: Option<OwnedFd>,
+    /// Is it copied from there?
+    on_base: bool,
 }
 
 impl Kernel {
     /// A runner for `plan`.
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(plan: &Plan, ground: &Ground) -> Self {
         let privileged = plan.namespace.user.is_none();
         Self {
             sources: Sources::of(&plan.subject, privileged),
@@ -62,6 +66,8 @@ impl Kernel {
             needs_scratch: plan.mounts().any(|(_, what, _)| matches!(what, Mount::Content { .. })),
             scratch: None,
             status: None,
+            base: ground.base(),
+            on_base: plan.namespace.base,
         }
     }
 
@@ -112,11 +118,19 @@ impl Kernel {
         Ok(())
     }
 
-    fn isolate(&mut self) -> sys::Result<()> {
+    fn isolate(&mut self, namespace: &Namespace) -> sys::Result<()> {
         self.status = Some(StatusFile::open()?);
         sys::process::set_umask(0);
-        sys::namespace::unshare_mounts()?;
-        sys::mount::stop_sending_mount_events()
+        if !namespace.base {
+            sys::namespace::unshare_mounts()?;
+            return sys::mount::stop_sending_mount_events();
+        }
+        let base = self.base.take();
+        let base = base.ok_or_else(|| sys::Error::new("no base namespace was opened", Errno::INVAL))?;
+        sys::nsfs::enter_mounts(base.as_fd())?;
+        sys::mount::expect_empty_root()?;
+        // Its one mount is private, and so is the copy.
+        sys::namespace::unshare_mounts()
     }
 
     fn build(&mut self, at: usize, step: &TreeStep) -> Result<(), StepError> {
@@ -200,7 +214,7 @@ impl Kernel {
         if step.target.is_root() {
             let below = sys::path::open_root()?;
             if self.needs_scratch {
-                self.scratch = Some(attach_scratch(below.as_fd())?);
+                self.scratch = Some(attach_scratch(below.as_fd(), self.on_base)?);
             }
             sys::mount::attach(mount.as_fd(), below.as_fd())?;
             // One descriptor to stand on, one to seal.
@@ -265,15 +279,15 @@ impl Kernel {
         sys::mount::set_attributes(mount.as_fd(), read_only, None, false)
     }
 
-    fn switch_root(&mut self, mode: Mode) -> sys::Result<()> {
+    fn switch_root(&mut self, switch: Switch) -> sys::Result<()> {
         let root = self.root.take().ok_or_else(|| sys::Error::new("no root has been built", Errno::INVAL))?;
         self.unsealed.clear();
         self.last_parent = None;
         self.scratch = None;
         sys::path::enter_directory(root.as_fd())?;
-        match mode {
-            Mode::Namespace => sys::mount::pivot_to_current_directory()?,
-            Mode::Chroot => sys::namespace::change_root_to_current_directory()?,
+        match switch {
+            Switch::Pivot => sys::mount::pivot_to_current_directory()?,
+            Switch::Chroot => sys::namespace::change_root_to_current_directory()?,
         }
         sys::path::change_directory("/")?;
         // Above `/` there is nothing but `/`: had the old root been left stacked on the new one, `..` would lead to it.
@@ -295,7 +309,7 @@ impl Runner for Kernel {
         let failed = |error: sys::Error| StepError::new(super::phase_of(step), describe(step), error);
         match step {
             Step::Gather(at, step) => self.gather(*at, step),
-            Step::Isolate(_) => self.isolate().map_err(|error| {
+            Step::Isolate(namespace) => self.isolate(namespace).map_err(|error| {
                 let hint = isolate_help(error.errno(), self.in_user_namespace);
                 let failed = failed(error);
                 match hint {
@@ -305,7 +319,7 @@ impl Runner for Kernel {
             }),
             Step::Build(at, step) => self.build(*at, step),
             Step::Seal(seal) => self.seal(seal).map_err(failed),
-            Step::SwitchRoot(mode) => self.switch_root(*mode).map_err(failed),
+            Step::SwitchRoot(switch) => self.switch_root(*switch).map_err(failed),
             Step::Become(who) => {
                 let status = self.status.take();
                 identity::become_user(who, self.in_user_namespace, status)
@@ -324,15 +338,20 @@ fn is_set_group_id(make: &Make) -> bool {
     }
 }
 
-/// A file system for the files that will be mounted over others. It hangs on the host's `/proc` as this namespace
-/// still sees it: it must be attached somewhere in the namespace, or the kernel would not let a part of it be mounted
-/// elsewhere; it must not lie on `/`, where it would cover the old root that is to be let go of; and it goes away
-/// with the old root.
-fn attach_scratch(host_root: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
+/// A file system for the files that will be mounted over others. It must be attached somewhere in the namespace, or the
+/// kernel would not let a part of it be mounted elsewhere.
+///
+/// On the base it lies on `/`, where the tree will cover it. In a copy of the host's namespace it hangs on the host's
+/// `/proc`: on `/` it would cover the old root that is to be let go of, and there it goes away with the old root.
+fn attach_scratch(old_root: BorrowedFd<'_>, on_base: bool) -> sys::Result<OwnedFd> {
     let parameters = [("source", "session-sandbox".to_owned()), ("mode", "700".to_owned())];
     let scratch = sys::mount::new_filesystem("tmpfs", &parameters, sys::mount::Attributes::empty())?;
-    let unused = sys::path::open(host_root, "proc", Links::Refuse)?;
-    sys::mount::attach(scratch.as_fd(), unused.as_fd())?;
+    if on_base {
+        sys::mount::attach(scratch.as_fd(), old_root)?;
+    } else {
+        let unused = sys::path::open(old_root, "proc", Links::Refuse)?;
+        sys::mount::attach(scratch.as_fd(), unused.as_fd())?;
+    }
     Ok(scratch.into())
 }
 

@@ -14,12 +14,15 @@
 //! there is nothing to mock: tests run the real thing.
 #![forbid(unsafe_code)]
 
+mod ground;
 mod identity;
-mod journal;
+mod keeper;
 mod kernel;
+mod manage;
 mod place;
 mod program;
 mod session;
+mod shared;
 mod supervise;
 
 use std::fmt;
@@ -27,7 +30,9 @@ use std::fmt;
 use crate::plan::step::{Plan, Step};
 use crate::sys;
 
+pub use ground::Ground;
 pub use kernel::Kernel;
+pub use manage::{Ended, end_user, end_view, enter_view, views_of};
 pub use place::{Placed, prepare, release};
 pub use session::{enter, prepare_process};
 

@@ -16,9 +16,9 @@ use crate::sys::mount::Detached;
 use crate::sys::path::Kind;
 use crate::sys::process::{Fork, NewNamespaces};
 
-use super::journal::{Journal, Record, Tree};
 use super::session::make_room_for_descriptors;
-use super::{Kernel, run_steps};
+use super::{Ground, Kernel, run_steps};
+use crate::registry::{Journal, PreparedRecord as Record, PreparedTree as Tree, Registry};
 
 /// What `--prepare` or `--release` came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +34,12 @@ pub fn prepare(plan: &Plan) -> Result<Placed, Error> {
     let RootSwitch::Place { at } = &plan.root else {
         return Err(Error::new(ErrorKind::Request, "this plan enters a session, it prepares nothing"));
     };
-    let journal = Journal::open(plan.subject.uid).map_err(state_failed)?;
+    let journal = Registry::open()?.prepared(plan.subject.uid)?;
     let mut record = settled(&journal, at)?;
     if let Some(tree) = record.tree(at) {
         tree.holders = tree.holders.saturating_add(1);
         let holders = tree.holders;
-        journal.write(&record).map_err(state_failed)?;
+        journal.write(&record).map_err(crate::registry::failed)?;
         return Ok(Placed { at: at.clone(), holders });
     }
     refuse_what_is_not_free(at)?;
@@ -48,9 +48,9 @@ pub fn prepare(plan: &Plan) -> Result<Placed, Error> {
 
     let missing = missing_directories(at)?;
     let made = missing.iter().map(ToString::to_string).collect();
-    let (_, mount) = sys::path::mount_of(tree.as_fd()).map_err(state_failed)?;
+    let (_, mount) = sys::path::mount_of(tree.as_fd()).map_err(crate::registry::failed)?;
     record.trees.push(Tree { at: at.to_string(), made, mount, in_use: false, holders: 1 });
-    journal.write(&record).map_err(state_failed)?;
+    journal.write(&record).map_err(crate::registry::failed)?;
     if let Err(error) = attach(&tree, at, &missing) {
         settled(&journal, at)?;
         return Err(error);
@@ -58,7 +58,7 @@ pub fn prepare(plan: &Plan) -> Result<Placed, Error> {
     if let Some(tree) = record.tree(at) {
         tree.in_use = true;
     }
-    journal.write(&record).map_err(state_failed)?;
+    journal.write(&record).map_err(crate::registry::failed)?;
     Ok(Placed { at: at.clone(), holders: 1 })
 }
 
@@ -75,11 +75,11 @@ pub fn release(uid: u32, at: Option<&AbsPath>) -> Result<Placed, Error> {
         Error::new(ErrorKind::Request, format!("nothing is prepared {whereabouts}"))
             .help("a --release belongs to one earlier --prepare of the same user and path")
     };
-    let journal = Journal::open(uid).map_err(state_failed)?;
+    let journal = Registry::open()?.prepared(uid)?;
     let at = &match at {
         Some(at) => at.clone(),
         None => {
-            let trees = journal.read().map_err(state_failed)?.trees;
+            let trees = journal.read().map_err(crate::registry::failed)?.trees;
             let only = trees.first().ok_or_else(|| nothing("for this user"))?;
             if trees.len() > 1 {
                 let paths: Vec<_> = trees.iter().map(|tree| tree.at.as_str()).collect();
@@ -98,17 +98,17 @@ pub fn release(uid: u32, at: Option<&AbsPath>) -> Result<Placed, Error> {
     if holders == 0 {
         // From here on a crash means: whoever comes next finishes it.
         tree.in_use = false;
-        journal.write(&record).map_err(state_failed)?;
+        journal.write(&record).map_err(crate::registry::failed)?;
         settled(&journal, at)?;
     } else {
-        journal.write(&record).map_err(state_failed)?;
+        journal.write(&record).map_err(crate::registry::failed)?;
     }
     Ok(Placed { at: at.clone(), holders })
 }
 
 /// The record, after whatever a killed process left half done at `at` has been undone.
 fn settled(journal: &Journal, at: &AbsPath) -> Result<Record, Error> {
-    let mut record = journal.read().map_err(state_failed)?;
+    let mut record = journal.read().map_err(crate::registry::failed)?;
     let Some(tree) = record.tree(at).cloned() else { return Ok(record) };
     let place = match walk(at, Trust { last: false, ..Trust::ROOT }) {
         Ok(place) => Some(place),
@@ -116,7 +116,7 @@ fn settled(journal: &Journal, at: &AbsPath) -> Result<Record, Error> {
         Err(error) => return Err(untrusted(at, error)),
     };
     let (is_mounted, mount) = match &place {
-        Some(place) => sys::path::mount_of(place.as_fd()).map_err(state_failed)?,
+        Some(place) => sys::path::mount_of(place.as_fd()).map_err(crate::registry::failed)?,
         None => (false, 0),
     };
     let is_ours = is_mounted && mount == tree.mount;
@@ -130,7 +130,7 @@ fn settled(journal: &Journal, at: &AbsPath) -> Result<Record, Error> {
     // Whatever else is mounted there is somebody else's: ours is gone.
     remove_directories(&tree.made);
     record.forget(at);
-    journal.write(&record).map_err(state_failed)?;
+    journal.write(&record).map_err(crate::registry::failed)?;
     Ok(record)
 }
 
@@ -169,7 +169,7 @@ fn build_and_send(plan: &Plan, to: &OwnedFd) -> Result<(), Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Build, "cannot hand the tree over").caused_by(error);
     sys::process::die_with_parent().map_err(failed)?;
-    let mut kernel = Kernel::new(plan);
+    let mut kernel = Kernel::new(plan, &Ground::default());
     run_steps(plan, &mut kernel)?;
     let tree = kernel.clone_whole().map_err(failed)?;
     sys::fd::send(to.as_fd(), tree.as_fd()).map_err(failed)
@@ -207,10 +207,10 @@ fn refuse_what_is_not_free(at: &AbsPath) -> Result<(), Error> {
         Err(error) if error.is_missing() => return Ok(()),
         Err(error) => return Err(untrusted(at, error)),
     };
-    if sys::path::mount_of(place.as_fd()).map_err(state_failed)?.0 {
+    if sys::path::mount_of(place.as_fd()).map_err(crate::registry::failed)?.0 {
         return Err(taken("something is mounted there already"));
     }
-    match sys::path::status(place.as_fd()).map_err(state_failed)?.kind {
+    match sys::path::status(place.as_fd()).map_err(crate::registry::failed)?.kind {
         Kind::Directory => Ok(()),
         _ => Err(taken("it is not a directory")),
     }
@@ -242,12 +242,6 @@ fn remove_directories(made: &[String]) {
             let _ = sys::path::remove_directory(parent.as_fd(), name);
         }
     }
-}
-
-fn state_failed(error: sys::Error) -> Error {
-    Error::new(ErrorKind::Host, "cannot keep a record in /run/session-sandbox")
-        .caused_by(error)
-        .help("the folder must belong to root, with mode 0700, on a file system with room")
 }
 
 fn untrusted(at: &AbsPath, error: WalkError) -> Error {

@@ -7,7 +7,7 @@ use crate::sys;
 use crate::sys::fd::Standard;
 
 use super::program::{Inherited, become_program};
-use super::{Runner, run_steps, supervise};
+use super::{Ground, Runner, run_steps, shared, supervise};
 
 /// Descriptors that this program needs at the same time, besides one for each source of the map.
 const OWN_DESCRIPTORS: u64 = 16;
@@ -55,10 +55,16 @@ pub fn prepare_process() -> Result<(), Error> {
 /// fails.
 ///
 /// The process must be single-threaded; it must not be used for anything else after a failure.
-pub fn enter(plan: &Plan, runner: &mut dyn Runner) -> Result<u8, Error> {
+pub fn enter(plan: &Plan, ground: &Ground, runner: &mut dyn Runner) -> Result<u8, Error> {
     let inherited = make_room_for_descriptors(plan)?;
+    if let Some(share) = &plan.share {
+        return shared::run(plan, share, runner, ground, inherited);
+    }
+    let session = ground.begin_session(plan, None)?;
     if plan.namespace.pid || plan.namespace.user.is_some() {
-        return supervise::run(plan, runner, inherited);
+        let ended = supervise::run(plan, runner, inherited);
+        session.end();
+        return ended;
     }
     run_steps(plan, runner)?;
     match become_program(&plan.exec, inherited)? {}

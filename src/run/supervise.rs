@@ -138,6 +138,30 @@ fn supervise(
     }
 }
 
+/// Waits for a program that is this process's own child: hands signals on, stops and goes on with it, and returns its
+/// exit status.
+pub(super) fn wait_for_program(program: Pid, signals: &Queue) -> Result<u8, Error> {
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Enter, "cannot supervise the session").caused_by(error);
+    loop {
+        let mut continued = false;
+        while let Some(signal) = signals.next().map_err(failed)? {
+            continued |= signal.is_continue();
+            if signal.must_be_handed_on() {
+                sys::signal::send(program, signal.number).map_err(failed)?;
+            }
+        }
+        match sys::signal::reap(program).map_err(failed)? {
+            Some(Change::Ended(status)) => return Ok(status),
+            // A program that was continued in the meantime is not waited for.
+            Some(Change::Stopped) if !continued => sys::signal::stop_self().map_err(failed)?,
+            _ => {
+                sys::signal::wait_readable(&[signals.as_fd()]).map_err(failed)?;
+            }
+        }
+    }
+}
+
 fn map_ids(init: Pid, user: &UserNamespace) -> Result<(), Error> {
     let mapped = match user.subordinate {
         Some(ids) => sys::namespace::map_id_ranges(init, (user.uid, ids.uid), (user.gid, ids.gid)),

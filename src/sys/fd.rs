@@ -31,8 +31,7 @@ pub fn standard() -> Result<[Standard; 3]> {
 
 /// A descriptor of a namespace is as good a way out as a directory.
 fn is_namespace(fd: BorrowedFd<'_>) -> bool {
-    const NSFS_MAGIC: u64 = 0x6e73_6673;
-    rustix::fs::fstatfs(fd).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(NSFS_MAGIC))
+    rustix::fs::fstatfs(fd).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(super::nsfs::MAGIC))
 }
 
 /// A copy of the first standard descriptor that is a terminal.
@@ -59,10 +58,32 @@ pub(super) fn has_close_range() -> bool {
     !matches!(close_range(u32::MAX, 0), Err(Errno::NOSYS))
 }
 
+/// Closes every descriptor above the standard three but these. For a process that uses nothing else from here on:
+/// whatever other values hold descriptors must never be dropped or used again.
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) -> Result<()> {
+    use std::os::fd::AsRawFd;
+    let mut numbers: Vec<u32> = kept.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
+    numbers.sort_unstable();
+    let mut first = 3;
+    for number in numbers {
+        if number > first {
+            close_between(first, number - 1, 0)
+                .map_err(|errno| Error::new(format!("close_range({first}, {})", number - 1), errno))?;
+        }
+        first = first.max(number + 1);
+    }
+    close_range(first, 0).map_err(|errno| Error::new(format!("close_range({first}, ~0)"), errno))
+}
+
 fn close_range(first: u32, flags: libc::c_uint) -> std::result::Result<(), Errno> {
+    close_between(first, u32::MAX, flags)
+}
+
+fn close_between(first: u32, last: u32, flags: libc::c_uint) -> std::result::Result<(), Errno> {
     // SAFETY: the callers mark descriptors close-on-exec, which invalidates none of them; or close number 4294967295,
-    // which no process can have open; or close what a program inherited, before it has opened anything itself.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    // which no process can have open; or close what a program inherited, before it has opened anything itself; or close
+    // what nothing will ever use again.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     if result == 0 {
         Ok(())
     } else {
@@ -123,13 +144,18 @@ pub fn socket_pair() -> Result<(OwnedFd, OwnedFd)> {
 
 /// Sends a descriptor.
 pub fn send(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> Result<()> {
+    send_with(socket, b"\n", descriptor)
+}
+
+/// Sends bytes, which must be some, and a descriptor with them.
+pub fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: BorrowedFd<'_>) -> Result<()> {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     let descriptors = [descriptor];
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut message = SendAncillaryBuffer::new(&mut space);
     message.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let byte = [std::io::IoSlice::new(b"\n")];
-    sendmsg(socket, &byte, &mut message, SendFlags::NOSIGNAL)
+    let bytes = [std::io::IoSlice::new(bytes)];
+    sendmsg(socket, &bytes, &mut message, SendFlags::NOSIGNAL)
         .map(drop)
         .map_err(|errno| Error::new("sendmsg(SCM_RIGHTS)", errno))
 }

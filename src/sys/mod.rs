@@ -9,12 +9,16 @@
 
 pub mod capability;
 pub mod fd;
+pub mod fifo;
 pub mod identity;
 pub mod kernel;
 pub mod landlock;
+pub mod lock;
 pub mod mount;
 pub mod namespace;
+pub mod nsfs;
 pub mod path;
+pub mod pidfd;
 pub mod process;
 pub mod signal;
 pub mod user;

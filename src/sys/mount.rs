@@ -53,6 +53,10 @@ pub enum Propagation {
     Private,
     /// `MS_SLAVE`: receives, never sends.
     Slave,
+    /// `MS_SHARED`: copies of it in other mount namespaces receive what is mounted here, and send.
+    Shared,
+    /// `MS_UNBINDABLE`: private, and no bind copies it.
+    Unbindable,
 }
 
 /// Copies the mount that holds `source`, from `source` down; with everything mounted below it when `recursive`.
@@ -118,6 +122,8 @@ pub fn set_attributes(
             None => 0,
             Some(Propagation::Private) => libc::MS_PRIVATE,
             Some(Propagation::Slave) => libc::MS_SLAVE,
+            Some(Propagation::Shared) => libc::MS_SHARED,
+            Some(Propagation::Unbindable) => libc::MS_UNBINDABLE,
         },
         userns_fd: 0,
     };
@@ -153,6 +159,20 @@ fn mount_setattr(
 
 fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Is `/` what the base namespace has there: an empty read-only file system in memory that belongs to root?
+pub fn expect_empty_root() -> Result<()> {
+    use rustix::fs::{StatVfsMountFlags, fstatvfs};
+    let root = super::path::open_root()?;
+    let failed = |errno| Error::new("fstatvfs(\"/\")", errno);
+    let read_only = fstatvfs(&root).map_err(failed)?.f_flag.contains(StatVfsMountFlags::RDONLY);
+    let owner = super::path::status(root.as_fd())?.uid;
+    if owner == 0 && read_only && super::path::is_tmpfs(root.as_fd())? && super::path::is_empty(root.as_fd())?
+    {
+        return Ok(());
+    }
+    Err(Error::new("the base namespace does not have an empty read-only root", Errno::PERM))
 }
 
 /// Attaches `mount` on the directory or file behind `mountpoint`.

@@ -249,7 +249,9 @@ pub fn reopen_for_reading(place: BorrowedFd<'_>) -> Result<OwnedFd> {
 
 /// The names in a directory, in no order. Names that are not UTF-8 are left out.
 pub fn list(place: BorrowedFd<'_>) -> Result<Vec<String>> {
-    let directory = reopen_for_reading(place)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(place, ".", flags, Mode::empty())
+        .map_err(|errno| Error::new("openat(fd, \".\")", errno))?;
     let failed = |errno| Error::new("getdents64(fd)", errno);
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(&directory).map_err(failed)? {
@@ -262,31 +264,21 @@ pub fn list(place: BorrowedFd<'_>) -> Result<Vec<String>> {
 /// The directory `name` in `directory`, which nobody but its owner can look into; made if it is missing, refused if
 /// it is anybody else's or open to others.
 pub fn private_directory(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
-    match rustix::fs::mkdirat(directory, name, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(Error::new(format!("mkdirat({name:?}, 0700)"), errno)),
-    }
-    let opened = open_directory(directory, name)?;
+    let opened = match open_directory(directory, name) {
+        Err(error) if error.errno() == Errno::NOENT.raw_os_error() => {
+            match rustix::fs::mkdirat(directory, name, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => open_directory(directory, name)?,
+                Err(errno) => return Err(Error::new(format!("mkdirat({name:?}, 0700)"), errno)),
+            }
+        }
+        other => other?,
+    };
     let status = status(opened.as_fd())?;
     if status.uid != rustix::process::geteuid().as_raw() || status.mode & 0o077 != 0 {
         let what = format!("{name:?} belongs to uid {} with mode 0{:o}", status.uid, status.mode);
         return Err(Error::new(what, Errno::PERM));
     }
     Ok(opened)
-}
-
-/// Opens the file `name` in `directory`, made if it is missing, and waits until nobody else has it locked.
-pub fn lock_file(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|errno| Error::new(format!("openat({name:?}, O_CREAT)"), errno))?;
-    loop {
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::new(format!("flock({name:?})"), errno)),
-        }
-    }
 }
 
 /// The content of `name` in `directory`; `None` when it is not there.
@@ -317,7 +309,6 @@ pub fn replace_file(directory: BorrowedFd<'_>, name: &str, content: &[u8]) -> Re
     let file = rustix::fs::openat(directory, new.as_str(), flags, Mode::RUSR | Mode::WUSR)
         .map_err(|errno| Error::new(format!("openat({new:?}, O_CREAT|O_TRUNC)"), errno))?;
     write_all(file.as_fd(), content)?;
-    rustix::fs::fsync(&file).map_err(|errno| Error::new(format!("fsync({new:?})"), errno))?;
     rustix::fs::renameat(directory, new.as_str(), directory, name)
         .map_err(|errno| Error::new(format!("renameat({new:?}, {name:?})"), errno))
 }
@@ -328,4 +319,47 @@ pub fn remove_if_there(directory: BorrowedFd<'_>, name: &str) -> Result<()> {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(Error::new(format!("unlinkat({name:?})"), errno)),
     }
+}
+
+/// Is there anything of that name in `directory`?
+pub fn is_there(directory: BorrowedFd<'_>, name: &str) -> Result<bool> {
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(Error::new(format!("fstatat({name:?})"), errno)),
+    }
+}
+
+/// Does the open file still have a name?
+pub fn is_linked(file: BorrowedFd<'_>) -> Result<bool> {
+    rustix::fs::fstat(file).map(|stat| stat.st_nlink > 0).map_err(|errno| Error::new("fstat(fd)", errno))
+}
+
+/// Writes the file `name` in `directory`, made if it is missing, in place: a reader may see a part of it.
+pub fn write_file(directory: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|errno| Error::new(format!("openat({name:?}, O_CREAT|O_TRUNC)"), errno))?;
+    write_all(file.as_fd(), content)
+}
+
+/// Gives `old` in `directory` the name `new`, unless something has that name: then `false`.
+pub fn rename_to_new(directory: BorrowedFd<'_>, old: &str, new: &str) -> Result<bool> {
+    match rustix::fs::renameat_with(directory, old, directory, new, rustix::fs::RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(false),
+        Err(errno) => Err(Error::new(format!("renameat2({old:?}, {new:?}, NOREPLACE)"), errno)),
+    }
+}
+
+/// Does it lie on a file system in memory?
+pub fn is_tmpfs(fd: BorrowedFd<'_>) -> Result<bool> {
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    let fs = rustix::fs::fstatfs(fd).map_err(|errno| Error::new("fstatfs(fd)", errno))?;
+    Ok(u64::try_from(fs.f_type) == Ok(TMPFS_MAGIC))
+}
+
+/// Is there nothing in this directory?
+pub fn is_empty(directory: BorrowedFd<'_>) -> Result<bool> {
+    Ok(list(directory)?.is_empty())
 }

@@ -87,6 +87,60 @@ pub fn die_with_parent() -> Result<()> {
         .map_err(|errno| Error::new("prctl(PR_SET_PDEATHSIG)", errno))
 }
 
+/// Takes [`die_with_parent`] back.
+pub fn outlive_parent() -> Result<()> {
+    rustix::process::set_parent_process_death_signal(None)
+        .map_err(|errno| Error::new("prctl(PR_SET_PDEATHSIG, 0)", errno))
+}
+
+/// Leaves the caller's session and terminal.
+pub fn new_session() -> Result<()> {
+    rustix::process::setsid().map(drop).map_err(|errno| Error::new("setsid()", errno))
+}
+
+/// What `ps` calls this process: its name, and in place of the arguments with which it was started (a login's command,
+/// say). Needs `/proc`, and a process that does not look at its arguments again.
+pub fn set_name(name: &std::ffi::CStr) -> Result<()> {
+    rustix::thread::set_name(name)
+        .map_err(|errno| Error::new(format!("prctl(PR_SET_NAME, {name:?})"), errno))?;
+    let failed = |cause: std::io::Error| Error::new("read(\"/proc/self/stat\")", cause);
+    let text = std::fs::read("/proc/self/stat").map_err(failed)?;
+    let text = String::from_utf8_lossy(&text);
+    // Fields 48 and 49: where the arguments begin and end in this process's memory.
+    let mut fields = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace().skip(45);
+    let mut field = || fields.next().and_then(|field| field.parse::<usize>().ok());
+    if let (Some(start), Some(end)) = (field(), field())
+        && start != 0
+        && start < end
+    {
+        let arguments = std::ptr::with_exposed_provenance_mut::<u8>(start);
+        // SAFETY: the kernel laid the arguments out there, on this process's own stack, for it to read and write;
+        // nothing else lies between the two addresses, and nothing in this process refers to them any more.
+        let arguments = unsafe { std::slice::from_raw_parts_mut(arguments, end - start) };
+        arguments.fill(0);
+        for (to, from) in arguments.iter_mut().zip(name.to_bytes()) {
+            *to = *from;
+        }
+    }
+    Ok(())
+}
+
+/// The processors that this process may run on.
+pub fn processors() -> Result<Vec<usize>> {
+    use rustix::thread::{CpuSet, sched_getaffinity};
+    let set = sched_getaffinity(None).map_err(|errno| Error::new("sched_getaffinity()", errno))?;
+    Ok((0..CpuSet::MAX_CPU).filter(|processor| set.is_set(*processor)).collect())
+}
+
+/// Runs on this processor and no other from here on.
+pub fn stay_on(processor: usize) -> Result<()> {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+    let mut set = CpuSet::new();
+    set.set(processor);
+    sched_setaffinity(None, &set)
+        .map_err(|errno| Error::new(format!("sched_setaffinity({processor})"), errno))
+}
+
 /// While hidden, no other process of the same user may look into this one, and a crash of it leaves no core file
 /// with what it had read. Becoming another program ends it.
 pub fn hide_memory(hidden: bool) -> Result<()> {

@@ -90,6 +90,11 @@ impl Received {
         self.number == libc::SIGCONT
     }
 
+    /// Is the process asked to end?
+    pub fn is_terminate(self) -> bool {
+        self.number == libc::SIGTERM
+    }
+
     /// Does the program that is waited for not have this signal already? What the terminal sends goes to all of its
     /// foreground processes by itself; a hang-up, which may go to the session's leader alone, is always handed on.
     pub fn must_be_handed_on(self) -> bool {
@@ -154,6 +159,27 @@ pub fn reap(main: rustix::process::Pid) -> Result<Option<Change>> {
     }
 }
 
+/// Are there any children?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Children {
+    /// Some are running.
+    Running,
+    /// None is left.
+    None,
+}
+
+/// Takes in every child that has ended.
+pub fn reap_all() -> Result<Children> {
+    loop {
+        match waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+            Ok(WaitStatus::StillAlive) => return Ok(Children::Running),
+            Err(nix::errno::Errno::ECHILD) => return Ok(Children::None),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(Error::new("waitid(P_ALL)", errno)),
+        }
+    }
+}
+
 /// Sends a signal by number to a child that has not been waited for yet, so that its id cannot have been reused.
 pub fn send(child: rustix::process::Pid, number: i32) -> Result<()> {
     // SAFETY: takes two numbers, touches no memory; the id is positive by its type.
@@ -191,5 +217,19 @@ pub fn wait_for_end(child: rustix::process::Pid) -> Result<()> {
             Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(Error::new(format!("waitid({child:?})"), errno)),
         }
+    }
+}
+
+/// Waits until a child has ended, and says with which status: its own, or 128 and the number of the signal.
+pub fn wait_for_exit(child: rustix::process::Pid) -> Result<u8> {
+    let child_id = Pid::from_raw(child.as_raw_nonzero().get());
+    loop {
+        let status = match waitid(Id::Pid(child_id), WaitPidFlag::WEXITED) {
+            Ok(WaitStatus::Exited(_, code)) => code & 0xff,
+            Ok(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
+            Ok(_) | Err(nix::errno::Errno::EINTR) => continue,
+            Err(errno) => return Err(Error::new(format!("waitid({child:?})"), errno)),
+        };
+        return Ok(u8::try_from(status).unwrap_or(u8::MAX));
     }
 }

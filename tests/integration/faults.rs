@@ -25,7 +25,7 @@ use session_sandbox::model::policy::Mode;
 use session_sandbox::model::subject::Door;
 use session_sandbox::plan::step::{Plan, Step};
 use session_sandbox::plan::{self, Command, Placement, Request};
-use session_sandbox::run::{self, FailAt, Kernel, Runner, StepError, run_steps};
+use session_sandbox::run::{self, FailAt, Ground, Kernel, Runner, StepError, run_steps};
 use session_sandbox::sys::process::{Fork, NewNamespaces};
 use session_sandbox::sys::{self, signal};
 
@@ -177,7 +177,9 @@ impl Map {
             ..Request::default()
         };
         let facts = host::facts(&policy, &subject, &request).map_err(|error| error.to_string())?;
-        plan::plan(&policy, &subject, &request, &facts).map_err(|errors| errors.to_string().into())
+        let plan = plan::plan(&policy, &subject, &request, &facts).map_err(|errors| errors.to_string())?;
+        // Steps are the same in a shared view; who does them, and what is left of them, is `sharing.rs`'s subject.
+        Ok(Plan { share: None, ..plan })
     }
 }
 
@@ -236,7 +238,7 @@ fn start<R: Runner>(plan: &Plan, runner: impl FnOnce() -> R) -> Result<Started, 
             let _ = rustix::stdio::dup2_stdout(&write_output);
             let mut runner = runner();
             let result = match plan.root {
-                plan::step::RootSwitch::Enter { .. } => run::enter(plan, &mut runner),
+                plan::step::RootSwitch::Enter { .. } => run::enter(plan, &Ground::default(), &mut runner),
                 plan::step::RootSwitch::Place { .. } => {
                     run_steps(plan, &mut runner).map(|()| 0).map_err(Into::into)
                 }
@@ -295,7 +297,7 @@ fn each_step_fails(plan: &Plan) -> Verdict {
     let steps = plan.steps().count();
     ensure!(steps > 20, "{steps} steps are too few");
     for at in 0..=steps {
-        let attempt = start(plan, || FailAt { steps: at, inner: Kernel::new(plan) })?;
+        let attempt = start(plan, || FailAt { steps: at, inner: Kernel::new(plan, &Ground::default()) })?;
         attempt.wait()?;
         let attempt = attempt.collect()?;
         before
@@ -376,7 +378,13 @@ fn kill_at(plan: &Plan, at: usize, victim: Victim) -> Verdict {
     let (go_on, let_go) = sys::fd::pipe().map_err(call_failed)?;
     let total = plan.steps().count();
     // What the closure owns is closed here once the child is there, so that its end is heard.
-    let started = start(plan, move || StopAt { left: at, total, inner: Kernel::new(plan), say, go_on })?;
+    let started = start(plan, move || StopAt {
+        left: at,
+        total,
+        inner: Kernel::new(plan, &Ground::default()),
+        say,
+        go_on,
+    })?;
     let mut byte = [0_u8; 1];
     ensure_eq!(rustix::io::read(&hear, &mut byte)?, 1, "it did not come so far");
     let pid = match victim {

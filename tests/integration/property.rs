@@ -18,7 +18,7 @@ use session_sandbox::model::policy::Mode;
 use session_sandbox::model::subject::{Door, Subject};
 use session_sandbox::plan::step::{Ids, Make, Mount, Plan, Step};
 use session_sandbox::plan::{self, PlanError, PlanErrors, Request};
-use session_sandbox::run::{Kernel, Phase, Runner, StepError};
+use session_sandbox::run::{Ground, Kernel, Phase, Runner, StepError};
 use session_sandbox::sys::process::{Fork, NewNamespaces};
 use session_sandbox::sys::{self, signal};
 
@@ -238,7 +238,7 @@ fn look_inside(plan: &Plan, expected: &[mountinfo::Entry]) -> Result<(), Inside>
     let say = |error: std::io::Error| Inside::Wrong(error.to_string());
     // Not every map has a /proc. This one shows the process wherever it goes.
     let proc: OwnedFd = std::fs::File::open("/proc").map_err(say)?.into();
-    let mut kernel = Kernel::new(plan);
+    let mut kernel = Kernel::new(plan, &Ground::default());
     for step in plan.steps().filter(|step| !matches!(step, Step::Become(_))) {
         kernel.run(&step)?;
     }

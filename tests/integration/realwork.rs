@@ -246,14 +246,22 @@ fn devices() -> Verdict {
 
 fn apart(mode: &str) -> Verdict {
     let desk = Desk::new()?;
+    let world = World::new()?;
+    let map = include_str!("../../mounts.toml").replace("scope = \"user\"", "scope = \"session\"");
+    let map = world.file("own.toml", map)?;
+    let enter = |words: &[&str]| {
+        Run::new(crate::support::world::SESSION_ENTER)
+            .args(["--mode", mode, "--user", &desk.user.name, "--config", &map.to_string_lossy(), "--"])
+            .args(words)
+    };
     let here = std::path::Path::new("/tmp").join(format!("sstest-of-the-host-{}", std::process::id()));
     std::fs::write(&here, "")?;
     std::fs::set_permissions(&here, PermissionsExt::from_mode(0o644))?;
     let script = "echo first > /tmp/mine; echo first > /dev/shm/mine; echo ready; read line; cat /tmp/mine";
-    let mut first = desk.shell(mode, script)?.piped_input().start()?;
+    let mut first = enter(&["sh", "-c", script]).piped_input().start()?;
     first.expect("ready\n")?;
     let look = "ls -A /tmp /var/tmp /dev/shm; stat -c %a /tmp /var/tmp; ls -d /proc/[0-9]* | wc -l; echo second > /tmp/mine";
-    let second = desk.enter(mode, &["sh", "-c", look])?.finish();
+    let second = enter(&["sh", "-c", look]).finish();
     std::fs::remove_file(&here)?;
     let text = well(second?)?;
     let lines: Vec<&str> = text.lines().collect();

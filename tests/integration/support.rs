@@ -232,7 +232,11 @@ fn make_own_world(mounts: &str) -> Verdict {
         unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }?;
         rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
     }
-    Ok(())
+    // As after the first login since the host was started, which makes what all sessions stand on.
+    match session_sandbox::run::Ground::open().missing() {
+        None => Ok(()),
+        Some(error) => Err(error.chain().to_string().into()),
+    }
 }
 
 /// Asks until there is an answer, and fails with `what` when there is none in time.

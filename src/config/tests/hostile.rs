@@ -92,14 +92,14 @@ fn a_flood_of_mistakes_is_cut() {
 fn several_mistakes_are_shown_at_once_with_their_lines() {
     insta::assert_snapshot!(
         message(
-            "version = 1\n\n[[profile]]\nname = \"p\"\nscope = \"user\"\n\n[[profile.mount]]\ntarget = \"/usr\"\n\
+            "version = 1\n\n[[profile]]\nname = \"p\"\nscope = \"usr\"\n\n[[profile.mount]]\ntarget = \"/usr\"\n\
              options = [\"ro\", \"nosiud\"]\nsize = \"4M\"\n"
         ),
         @r#"
-    m:5:9: scope `user` is not supported by this version
-        5 | scope = "user"
-          |         ^^^^^^
-       help: use `session`
+    m:5:9: unknown scope `usr`
+        5 | scope = "usr"
+          |         ^^^^^
+       help: did you mean `user`?
     m:9:18: unknown option `nosiud`
         9 | options = ["ro", "nosiud"]
           |                  ^^^^^^^^

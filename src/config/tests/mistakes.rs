@@ -249,8 +249,25 @@ fn mistakes_in_settings_are_named() {
             ),
             (r#"mode = "chrot""#, &["3:8: unknown mode `chrot` | did you mean `chroot`?"]),
             ("mode = true", &["3:8: `mode` must be a string, not a boolean"]),
-            (r#"scope = "user""#, &["3:9: scope `user` is not supported by this version | use `session`"]),
-            (r#"scope = "group""#, &["3:9: scope `group` is not supported by this version | use `session`"]),
+            (
+                r#"scope = "named""#,
+                &[
+                    "4:1: profile `p` has the scope `named` and no `scope_name` | say what the sessions share, for instance scope_name = \"project-%g\"",
+                ],
+            ),
+            (
+                r#"scope_name = "%x""#,
+                &[
+                    "3:14: unknown variable `%x`; known are %u %U %g %G %h %s %t %i, and %% for a percent sign",
+                ],
+            ),
+            (r#"on_change = "maybe""#, &["3:13: unknown on_change `maybe` | known are: join, new"]),
+            (
+                r#"linger = "soon""#,
+                &[
+                    "3:10: unknown linger `soon` | known are `no`, `processes` and a time from \"1s\" to \"720h\", with s, m or h for seconds, minutes or hours",
+                ],
+            ),
             (r#"scope = "session2""#, &["3:9: unknown scope `session2` | did you mean `session`?"]),
             (r#"wall = "firewall""#, &["3:8: unknown wall `firewall` | known are: pidns, landlock, none"]),
             (r#"no_new_privs = "yes""#, &["3:16: `no_new_privs` must be `true` or `false`, not a string"]),
@@ -305,7 +322,7 @@ fn mistakes_in_settings_are_named() {
             (
                 r#"extends = "p""#,
                 &[
-                    "3:1: unknown key `extends` | known keys are: capabilities, keep_env, mode, no_new_privs, root, scope, set_env, shell, umask, wall",
+                    "3:1: unknown key `extends` | known keys are: capabilities, keep_env, linger, mode, no_new_privs, on_change, root, scope, scope_name, set_env, shell, umask, wall",
                 ],
             ),
             ("kep_env = []", &["3:1: unknown key `kep_env` | did you mean `keep_env`?"]),

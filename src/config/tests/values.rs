@@ -19,10 +19,15 @@ fn mount(text: &str) -> MountRule {
 
 #[test]
 fn a_map_that_says_nothing_gets_the_settings_of_the_built_in_map() {
-    let Settings { root, mode, scope, wall, no_new_privs, capabilities, umask, environment, shell } =
+    let settings = profile("").settings;
+    assert_eq!(
+        (settings.scope_name, settings.on_change, settings.linger),
+        (None, OnChange::Join, Linger::No)
+    );
+    let Settings { root, mode, scope, wall, no_new_privs, capabilities, umask, environment, shell, .. } =
         profile("").settings;
     assert_eq!(root.source(), "/var/lib/workspace/%u/chroot");
-    assert_eq!((mode, scope, wall), (Mode::Namespace, Scope::Session, Wall::Pidns));
+    assert_eq!((mode, scope, wall), (Mode::Namespace, Scope::User, Wall::Pidns));
     assert_eq!((no_new_privs, umask, shell), (true, 0o022, None));
     assert_eq!(capabilities, Vec::<String>::new());
     assert_eq!(environment.keep, ["COLORTERM", "LANG", "LANGUAGE", "LC_*", "TERM", "TZ"]);
@@ -36,7 +41,10 @@ fn every_setting_is_read() {
         r#"
         root = "/w/%u"
         mode = "chroot"
-        scope = "session"
+        scope = "named"
+        scope_name = "project-%g"
+        on_change = "new"
+        linger = "10m"
         wall = "landlock"
         no_new_privs = false
         capabilities = ["net_bind_service", "CAP_KILL", "Cap_Kill"]
@@ -48,6 +56,8 @@ fn every_setting_is_read() {
     .settings;
     assert_eq!((settings.root.source(), settings.umask), ("/w/%u", 0o077));
     assert_eq!((settings.mode, settings.wall, settings.no_new_privs), (Mode::Chroot, Wall::Landlock, false));
+    assert_eq!((settings.scope, settings.on_change), (Scope::Named, OnChange::New));
+    assert_eq!((settings.scope_name, settings.linger), (Some(template("project-%g")), Linger::Seconds(600)));
     assert_eq!(settings.capabilities, ["CAP_KILL", "CAP_NET_BIND_SERVICE"]);
     assert_eq!(settings.shell, Some(AbsPath::new("/bin/zsh").unwrap()));
     assert_eq!(settings.environment.keep, ["XDG_*"]);

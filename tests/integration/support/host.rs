@@ -25,6 +25,12 @@ pub struct HostState {
 impl HostState {
     /// As it is now.
     pub fn now() -> Self {
+        // A session whose supervisor was killed, or that became its program, stays on record until somebody sweeps.
+        if super::is_isolated()
+            && let Ok(Some(registry)) = session_sandbox::registry::Registry::open_if_there()
+        {
+            registry.sweep().expect("the registry can be swept at any moment");
+        }
         let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
         let mut run = names("/run", false);
         run.extend(names("/run/session-sandbox", true));

@@ -96,10 +96,11 @@ impl World {
 
     /// Writes a map of one profile, which everybody matches: `settings`, what programs need, and `mounts`.
     pub fn map(&self, settings: &str, mounts: &str) -> Result<PathBuf, Failed> {
-        self.file(
-            "map.toml",
-            format!("version = 1\n[[profile]]\nname = \"test\"\n{settings}\n{PROGRAMS}\n{mounts}\n"),
-        )
+        self.file("map.toml", {
+            // Most tests are about one session; those about several say so.
+            let scope = if settings.contains("scope =") { "" } else { "scope = \"session\"" };
+            format!("version = 1\n[[profile]]\nname = \"test\"\n{scope}\n{settings}\n{PROGRAMS}\n{mounts}\n")
+        })
     }
 
     /// Like [`World::map`], with the probe at `/probe`.

@@ -3,43 +3,44 @@
 //! One file and one lock for each user in `/run/session-sandbox/prepared`, a folder of root's alone. A record names
 //! the boot it belongs to: after a restart there is nothing to undo.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
+use super::LOCK_LIMIT;
 use crate::model::path::AbsPath;
 use crate::sys;
 
-/// The folder of everything this project keeps while the host runs.
-const STATE: [&str; 2] = ["session-sandbox", "prepared"];
+/// Its folder.
+pub(super) const FOLDER: &str = "prepared";
 
 /// All that is prepared for one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub struct Record {
     /// The boot in which it was written.
-    pub(super) boot: String,
+    pub boot: String,
     /// One entry for each path.
-    pub(super) trees: Vec<Tree>,
+    pub trees: Vec<Tree>,
 }
 
 /// A tree on the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Tree {
+pub struct Tree {
     /// Where.
-    pub(super) at: String,
+    pub at: String,
     /// Directories that were made for it, outermost first.
-    pub(super) made: Vec<String>,
+    pub made: Vec<String>,
     /// The kernel's number of the mount. Known before it is attached, so that nobody else's mount is ever taken for it.
-    pub(super) mount: u64,
+    pub mount: u64,
     /// Is it in use? While it is not, a process is putting it there or taking it away, or was killed at that.
-    pub(super) in_use: bool,
+    pub in_use: bool,
     /// How many sessions asked for it and have not released it.
-    pub(super) holders: u32,
+    pub holders: u32,
 }
 
 /// The journal of one user, locked for as long as this value lives.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub struct Journal {
     folder: OwnedFd,
     name: String,
     _lock: OwnedFd,
@@ -47,13 +48,9 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens and locks the journal of `uid`, and makes the folder for it where it is missing.
-    pub(super) fn open(uid: u32) -> sys::Result<Self> {
-        let root = sys::path::open_root()?;
-        let mut folder = sys::path::open_directory(root.as_fd(), "run")?;
-        for name in STATE {
-            folder = sys::path::private_directory(folder.as_fd(), name)?;
-        }
-        let lock = sys::path::lock_file(folder.as_fd(), &format!("{uid}.lock"))?;
+    pub(super) fn open(state: BorrowedFd<'_>, uid: u32) -> sys::Result<Self> {
+        let folder = sys::path::private_directory(state, FOLDER)?;
+        let lock = sys::lock::lock_file(folder.as_fd(), &format!("{uid}.lock"), LOCK_LIMIT)?;
         let name = format!("{uid}.json");
         // What a process left that was killed before its new record took the old one's place.
         sys::path::remove_if_there(folder.as_fd(), &sys::path::new_name(&name))?;
@@ -61,7 +58,7 @@ impl Journal {
     }
 
     /// What is written down; nothing when the record is of another boot.
-    pub(super) fn read(&self) -> sys::Result<Record> {
+    pub fn read(&self) -> sys::Result<Record> {
         let boot = sys::kernel::boot_id()?;
         let nothing = Record { boot: boot.clone(), trees: Vec::new() };
         let Some(text) = sys::path::read_if_there(self.folder.as_fd(), &self.name)? else {
@@ -74,7 +71,7 @@ impl Journal {
     }
 
     /// Replaces what is written down, at once and as a whole; an empty record leaves no file.
-    pub(super) fn write(&self, record: &Record) -> sys::Result<()> {
+    pub fn write(&self, record: &Record) -> sys::Result<()> {
         if record.trees.is_empty() {
             return sys::path::remove_if_there(self.folder.as_fd(), &self.name);
         }
@@ -86,12 +83,12 @@ impl Journal {
 
 impl Record {
     /// The tree at `at`.
-    pub(super) fn tree(&mut self, at: &AbsPath) -> Option<&mut Tree> {
+    pub fn tree(&mut self, at: &AbsPath) -> Option<&mut Tree> {
         self.trees.iter_mut().find(|tree| tree.at == at.as_str())
     }
 
     /// Forgets the tree at `at`.
-    pub(super) fn forget(&mut self, at: &AbsPath) {
+    pub fn forget(&mut self, at: &AbsPath) {
         self.trees.retain(|tree| tree.at != at.as_str());
     }
 }

@@ -1,0 +1,196 @@
+//! Looks at and manages the sessions and views that live on this host.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use session_sandbox::cli::control::{self, Control, Whose};
+use session_sandbox::model::path::AbsPath;
+use session_sandbox::model::subject::Door;
+use session_sandbox::plan::{self, Command, Request};
+use session_sandbox::registry::{Inventory, Registry};
+use session_sandbox::{Error, ErrorKind, host, run};
+
+fn main() -> ExitCode {
+    match control() {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            // An error that cannot be shown is still the exit status.
+            let _ = writeln!(std::io::stderr(), "sessionctl: {}", error.chain());
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn control() -> Result<u8, Error> {
+    run::prepare_process()?;
+    let control = control::read(std::env::args_os())?;
+    if let Control::Say(text) = control {
+        return print(&text);
+    }
+    let registry = match Registry::open_if_there()? {
+        Some(registry) => registry,
+        None if matches!(control, Control::List { .. } | Control::Gc { .. }) => Registry::open()?,
+        None => return Err(nothing("no session has been entered since this host was started")),
+    };
+    match control {
+        Control::Say(_) => Ok(0),
+        Control::List { json } => {
+            let inventory = registry.inventory()?;
+            print(&if json { to_json(&inventory)? } else { table(&inventory) })
+        }
+        Control::Gc { json } => {
+            let swept = registry.sweep()?;
+            let text = format!(
+                "taken away: {} sessions, {} views; left alone: {} views in use by a login\n",
+                swept.sessions, swept.views, swept.busy
+            );
+            print(&if json { to_json(&swept)? } else { text })
+        }
+        Control::End { whose: Whose::User(name) } => {
+            let subject = host::subject(&name, door())?;
+            let ended = run::end_user(&registry, subject.uid)?;
+            print(&format!("ended: {} sessions, {} views\n", ended.sessions, ended.views))
+        }
+        Control::End { whose: Whose::View(name) } => {
+            if !registry.inventory()?.namespaces.iter().any(|view| view.name == name) {
+                return Err(nothing(&format!("there is no view {name}")));
+            }
+            print(&format!("ended: {} views\n", run::end_view(&registry, &name)?))
+        }
+        Control::Enter { whose, as_root, config, command } => {
+            enter(&registry, whose, as_root, config, command)
+        }
+    }
+}
+
+fn enter(
+    registry: &Registry,
+    whose: Whose,
+    as_root: bool,
+    config: Option<String>,
+    command: Vec<OsString>,
+) -> Result<u8, Error> {
+    let inventory = registry.inventory()?;
+    let (view, user) = match whose {
+        Whose::User(user) => {
+            let mut views = run::views_of(&inventory, host::subject(&user, door())?.uid);
+            match (views.pop(), views.as_slice()) {
+                (Some(view), []) => (view, user),
+                (None, _) => return Err(nothing(&format!("{user} has no view of their own that lives"))),
+                (Some(last), others) => {
+                    let message = format!("{user} has several views: {}, {last}", others.join(", "));
+                    return Err(Error::new(ErrorKind::Request, message).help("name one with --view"));
+                }
+            }
+        }
+        Whose::View(view) => {
+            let found = inventory.namespaces.iter().find(|living| living.name == view);
+            let found = found.ok_or_else(|| nothing(&format!("there is no view {view}")))?;
+            (view, found.record.user.clone())
+        }
+    };
+    let newest = inventory.namespaces.iter().rfind(|living| living.name == view);
+    let profile = newest.map(|living| living.record.profile.clone());
+    let subject = host::subject(&user, door())?;
+    let root_shell = || Command::Program(vec!["/bin/sh".into(), "-l".into()]);
+    let command = match (command.is_empty(), as_root) {
+        (true, true) => root_shell(),
+        (true, false) => Command::LoginShell,
+        (false, _) => Command::Program(command),
+    };
+    let request =
+        Request { profile, command, environment: std::env::vars_os().collect(), ..Request::default() };
+    let policy = host::load_policy(config.as_deref())?;
+    let facts = host::facts(&policy, &subject, &request)?;
+    let mut plan = plan::plan(&policy, &subject, &request, &facts)?;
+    if as_root {
+        for (name, value) in [("USER", "root"), ("LOGNAME", "root"), ("HOME", "/"), ("SHELL", "/bin/sh")] {
+            plan.exec.environment.retain(|(other, _)| other != name);
+            plan.exec.environment.push((name.into(), value.into()));
+        }
+        plan.exec.directory = AbsPath::root();
+    }
+    run::enter_view(&plan, &run::Ground::open(), &view, as_root)
+}
+
+/// How the administrator comes in: profiles are named, not matched.
+fn door() -> Door {
+    Door { service: "sessionctl".to_owned(), ..Door::command_line() }
+}
+
+fn nothing(message: &str) -> Error {
+    Error::new(ErrorKind::Request, message).help("`sessionctl list` shows what lives")
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|error| Error::new(ErrorKind::Host, "cannot write JSON").caused_by(error))
+}
+
+/// Two tables, for people.
+fn table(inventory: &Inventory) -> String {
+    let mut views = vec![
+        ["VIEW", "SCOPE", "GEN", "PROFILE", "SESSIONS", "PROCESSES", "AGE", "MOUNTS", "KERNEL"]
+            .map(str::to_owned),
+    ];
+    for view in &inventory.namespaces {
+        views.push([
+            view.name.clone(),
+            format!("{:?}", view.record.scope).to_lowercase(),
+            view.record.generation.to_string(),
+            view.record.profile.clone(),
+            view.sessions.to_string(),
+            view.processes.to_string(),
+            age(view.age),
+            view.mounts_inside.to_string(),
+            format!("{} KB", view.kernel_bytes.div_ceil(1024)),
+        ]);
+    }
+    let mut sessions =
+        vec![["SESSION", "USER", "SERVICE", "TTY", "FROM", "VIEW", "PID", "AGE"].map(str::to_owned)];
+    for session in &inventory.sessions {
+        let record = &session.record;
+        let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let view = record.view.as_ref().map(|(name, generation)| format!("{name}#{generation}"));
+        sessions.push([
+            session.name.clone(),
+            record.user.clone(),
+            record.service.clone(),
+            dash(&record.tty),
+            dash(&record.remote_host),
+            dash(&view),
+            record.leader.pid.to_string(),
+            age(session.age),
+        ]);
+    }
+    format!("{}\n{}", aligned(&views), aligned(&sessions))
+}
+
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn print(text: &str) -> Result<u8, Error> {
+    let failed = |error| Error::new(ErrorKind::Request, "cannot write to standard output").caused_by(error);
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map(|()| 0).map_err(failed)
+}

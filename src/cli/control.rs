@@ -1,0 +1,191 @@
+//! The command line of `sessionctl`.
+
+use std::ffi::OsString;
+
+use lexopt::{Arg, ValueExt};
+
+use crate::error::{Error, ErrorKind};
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+Look at and manage the sessions and views that live on this host
+
+Usage: sessionctl list [--json]
+       sessionctl enter (--user NAME | --view VIEW) [--as-root] [--] [COMMAND [ARG...]]
+       sessionctl end   (--user NAME | --view VIEW)
+       sessionctl gc    [--json]
+
+  list   What lives: views with their scope, generation, sessions, processes, age and mounts, and
+         every session
+  enter  Run a command, or a shell, in a view that lives: as its user, or as root with --as-root
+  end    End all sessions of a user and the views that are that user's alone, or one view, with
+         every process in them
+  gc     Take away what belongs to nobody alive; safe at any moment
+
+Options:
+  --user NAME     Whose
+  --view VIEW     A view by the name that `list` shows, such as user-1001.login
+  --as-root       As root, with all of its rights, in a tree whose user can change parts of it
+  --config FILE   Read this map, and no other (enter)
+  --json          For programs
+  --help          Print this
+  --version       Print the version
+
+Exit status: that of the command with `enter`; 0, or 125 when something could not be done.
+";
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Show what lives.
+    List {
+        /// As JSON.
+        json: bool,
+    },
+    /// Take away what does not.
+    Gc {
+        /// As JSON.
+        json: bool,
+    },
+    /// Go in.
+    Enter {
+        /// Where.
+        whose: Whose,
+        /// As root.
+        as_root: bool,
+        /// The only map to read.
+        config: Option<String>,
+        /// What to run; nothing for a shell.
+        command: Vec<OsString>,
+    },
+    /// End it.
+    End {
+        /// What.
+        whose: Whose,
+    },
+    /// Print a text.
+    Say(String),
+}
+
+/// What a command is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A user's sessions and own views.
+    User(String),
+    /// One view.
+    View(String),
+}
+
+/// Reads the command line. The first argument is the program's name.
+pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error> {
+    let mut parser = lexopt::Parser::from_iter(arguments);
+    let mut verb: Option<String> = None;
+    let (mut user, mut view, mut config) = (None, None, None);
+    let (mut json, mut as_root) = (false, false);
+    let mut command = Vec::new();
+    while let Some(argument) = parser.next().map_err(|error| usage(error.to_string()))? {
+        match argument {
+            Arg::Long("help") => return Ok(Control::Say(HELP.to_owned())),
+            Arg::Long("version") => {
+                return Ok(Control::Say(concat!("sessionctl ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
+            }
+            Arg::Long("json") => json = true,
+            Arg::Long("as-root") => as_root = true,
+            Arg::Long("user") => user = Some(text(&mut parser)?),
+            Arg::Long("view") => view = Some(text(&mut parser)?),
+            Arg::Long("config") => config = Some(text(&mut parser)?),
+            Arg::Value(word) if verb.is_none() => {
+                verb = Some(word.string().map_err(|error| usage(error.to_string()))?)
+            }
+            // From the program's name on, everything is the program's own.
+            Arg::Value(program) => {
+                command.push(program);
+                command.extend(parser.raw_args().map_err(|error| usage(error.to_string()))?);
+                break;
+            }
+            other => return Err(usage(other.unexpected().to_string())),
+        }
+    }
+    let verb = verb.ok_or_else(|| usage("what is to be done is missing".to_owned()))?;
+    let refuse = |given: bool, what: &str| {
+        if given { Err(usage(format!("`{verb}` takes no {what}"))) } else { Ok(()) }
+    };
+    let is_enter = verb == "enter";
+    refuse(!is_enter && as_root, "--as-root")?;
+    refuse(!is_enter && config.is_some(), "--config")?;
+    refuse(!is_enter && !command.is_empty(), "command")?;
+    let takes_json = matches!(verb.as_str(), "list" | "gc");
+    refuse(json && !takes_json, "--json")?;
+    refuse(takes_json && (user.is_some() || view.is_some()), "--user and no --view")?;
+    let whose = || match (user, view) {
+        (Some(user), None) => Ok(Whose::User(user)),
+        (None, Some(view)) if is_view(&view) => Ok(Whose::View(view)),
+        (None, Some(view)) => Err(usage(format!("{view:?} is no name of a view"))),
+        _ => Err(usage(format!("`{verb}` wants either --user or --view"))),
+    };
+    match verb.as_str() {
+        "list" => Ok(Control::List { json }),
+        "gc" => Ok(Control::Gc { json }),
+        "enter" => Ok(Control::Enter { whose: whose()?, as_root, config, command }),
+        "end" => Ok(Control::End { whose: whose()? }),
+        other => Err(usage(format!("there is no command {other:?}"))),
+    }
+}
+
+/// Letters, digits and a few marks: a file's name, and never a way to another folder.
+fn is_view(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+fn text(parser: &mut lexopt::Parser) -> Result<String, Error> {
+    parser.value().and_then(|value| value.string()).map_err(|error| usage(error.to_string()))
+}
+
+fn usage(message: String) -> Error {
+    Error::new(ErrorKind::Request, message).help("`sessionctl --help` explains the commands")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Result<Control, String> {
+        let words = std::iter::once("sessionctl").chain(words.iter().copied()).map(OsString::from);
+        read(words).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_commands_own_options_stay_its_own() {
+        let expected = Control::Enter {
+            whose: Whose::User("bob".to_owned()),
+            as_root: true,
+            config: None,
+            command: ["ls", "--user", "x", "--json"].map(OsString::from).to_vec(),
+        };
+        assert_eq!(
+            words(&["enter", "--user", "bob", "--as-root", "ls", "--user", "x", "--json"]),
+            Ok(expected)
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for wrong in [
+            &[][..],
+            &["lst"],
+            &["end"],
+            &["end", "--user", "bob", "--view", "x"],
+            &["end", "--view", "../prepared"],
+            &["end", "--user", "bob", "--as-root"],
+            &["end", "--user", "bob", "now"],
+            &["list", "--user", "bob"],
+            &["gc", "--frobnicate"],
+            &["enter", "--json", "--user", "bob"],
+        ] {
+            assert!(words(wrong).is_err(), "{wrong:?} was taken");
+        }
+        assert_eq!(words(&["list", "--json"]), Ok(Control::List { json: true }));
+    }
+}

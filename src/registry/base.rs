@@ -1,0 +1,140 @@
+//! The base namespace: where every session's own one is copied from.
+//!
+//! `unshare(CLONE_NEWNS)` copies the table of mounts that a process is in. On a host with ten thousand mounts that
+//! takes milliseconds, and letting go of them again takes more. So a login moves into a namespace with a single mount
+//! first, an empty read-only tmpfs, and copies that one.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::LOCK_LIMIT;
+use crate::sys;
+use crate::sys::mount::Attributes;
+use crate::sys::process::{Fork, NewNamespaces};
+
+/// The pin.
+const PIN: &str = "base";
+/// The lock under which it is made.
+const LOCK: &str = "base.lock";
+
+/// Opens it, made if it is missing or not what it should be.
+pub(super) fn open(folder: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
+    if let Some(base) = usable(folder)? {
+        return Ok(base);
+    }
+    let _lock = sys::lock::lock_file(folder, LOCK, LOCK_LIMIT)?;
+    if let Some(base) = usable(folder)? {
+        return Ok(base);
+    }
+    remove_pin(folder, PIN)?;
+    let base = make(None)?;
+    match pin(folder, PIN, base.as_fd()) {
+        Err(error) if error.errno() == Errno::LOOP.raw_os_error() => make_on_another_processor(folder),
+        pinned => pinned.map(|()| base),
+    }
+}
+
+/// A pin is refused in any namespace but an older one, lest two keep each other alive. Since 6.18 the kernel tells the
+/// older one by a number that only grows on one processor at a time (each hands out numbers of a batch of its own), so
+/// that a child's namespace can seem older than its parent's. (The host's first namespace has the lowest number of
+/// all; this is for containers.) On the processor where this process's own namespace was made the order holds.
+fn make_on_another_processor(folder: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
+    let mut refused = sys::Error::new("pinning a mount namespace", Errno::LOOP);
+    for processor in sys::process::processors()? {
+        remove_pin(folder, PIN)?;
+        let base = make(Some(processor))?;
+        match pin(folder, PIN, base.as_fd()) {
+            Err(error) if error.errno() == Errno::LOOP.raw_os_error() => refused = error,
+            pinned => return pinned.map(|()| base),
+        }
+    }
+    Err(refused)
+}
+
+/// The pinned namespace, if there is one and it holds one mount. (What that mount is, is looked at by whoever has
+/// entered it: `run::Kernel` refuses any that is not an empty read-only tmpfs of root's.)
+fn usable(folder: BorrowedFd<'_>) -> sys::Result<Option<OwnedFd>> {
+    let Some(base) = open_pin(folder, PIN)? else { return Ok(None) };
+    Ok(matches!(sys::nsfs::mount_count(base.as_fd()), Some(1) | None).then_some(base))
+}
+
+/// The mount namespace pinned at `name`, if one is.
+pub(super) fn open_pin(folder: BorrowedFd<'_>, name: &str) -> sys::Result<Option<OwnedFd>> {
+    match sys::path::open_file(folder, name) {
+        Ok(pin) => Ok(sys::nsfs::is_mount_namespace(pin.as_fd()).then_some(pin)),
+        Err(error) if error.errno() == Errno::NOENT.raw_os_error() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps `namespace` alive by a mount on a new file `name`.
+pub(super) fn pin(folder: BorrowedFd<'_>, name: &str, namespace: BorrowedFd<'_>) -> sys::Result<()> {
+    sys::path::make_file(folder, name, 0o600, b"")?;
+    let file = sys::path::open(folder, name, sys::path::Links::Refuse)?;
+    sys::mount::attach(sys::mount::clone_tree(namespace, false)?.as_fd(), file.as_fd())
+}
+
+/// Lets go of what is pinned at `name`, and removes the file.
+pub(super) fn remove_pin(folder: BorrowedFd<'_>, name: &str) -> sys::Result<()> {
+    loop {
+        let place = match sys::path::open(folder, name, sys::path::Links::Refuse) {
+            Ok(place) => place,
+            Err(error) if error.errno() == Errno::NOENT.raw_os_error() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if sys::path::mount_of(place.as_fd())?.0 {
+            sys::mount::detach(place.as_fd())?;
+        } else {
+            return sys::path::remove_if_there(folder, name);
+        }
+    }
+}
+
+/// Has a child make the namespace, on this processor if one is named, and takes it over.
+fn make(processor: Option<usize>) -> sys::Result<OwnedFd> {
+    let (ours, theirs) = sys::fd::socket_pair()?;
+    match sys::process::fork(NewNamespaces::default())? {
+        Fork::Child => {
+            drop(ours);
+            let made =
+                isolate(processor).and_then(|namespace| sys::fd::send(theirs.as_fd(), namespace.as_fd()));
+            sys::process::exit_now(
+                made.map_or_else(|error| u8::try_from(error.errno()).unwrap_or(255), |()| 0),
+            )
+        }
+        Fork::Parent(child) => {
+            drop(theirs);
+            let received = sys::fd::receive(ours.as_fd());
+            let errno = sys::signal::wait_for_exit(child)?;
+            received?.1.ok_or_else(|| {
+                sys::Error::new("making a mount namespace in a child", Errno::from_raw_os_error(errno.into()))
+            })
+        }
+    }
+}
+
+fn isolate(processor: Option<usize>) -> sys::Result<OwnedFd> {
+    sys::process::die_with_parent()?;
+    if let Some(processor) = processor {
+        sys::process::stay_on(processor)?;
+    }
+    sys::namespace::unshare_mounts()?;
+    sys::mount::stop_sending_mount_events()?;
+    let namespace = sys::nsfs::own_mounts()?;
+    let parameters = [
+        ("source", "session-sandbox".to_owned()),
+        ("mode", "755".to_owned()),
+        ("size", "4k".to_owned()),
+        ("ro", String::new()),
+    ];
+    let attributes = Attributes::MOUNT_ATTR_RDONLY
+        | Attributes::MOUNT_ATTR_NOSUID
+        | Attributes::MOUNT_ATTR_NODEV
+        | Attributes::MOUNT_ATTR_NOEXEC;
+    let empty = sys::mount::new_filesystem("tmpfs", &parameters, attributes)?;
+    sys::mount::attach(empty.as_fd(), sys::path::open_root()?.as_fd())?;
+    sys::path::enter_directory(empty.as_fd())?;
+    sys::mount::pivot_to_current_directory()?;
+    Ok(namespace)
+}

@@ -1,0 +1,119 @@
+//! What is alive: namespaces, sessions, and what `--prepare` has put on the host.
+//!
+//! ```text
+//! /run/session-sandbox            a small tmpfs of its own: 0700, private, unbindable
+//! ├── boot                        written last when the folder is made: the boot it belongs to
+//! ├── base                        the pinned base namespace
+//! ├── scopes/user-1001.login/     one folder for each shared view
+//! │   ├── lock                    held while one is built, joined or ended
+//! │   ├── 1.json                  the first generation of it: who keeps it alive, and what it was built from
+//! │   ├── 1.lease                 a named pipe: whoever holds it is a session
+//! │   └── 1.ns                    a pin, where the kernel has no other way to keep or find it
+//! ├── sessions/Session1/          display, session, unixuser, record.json
+//! ├── users/bob/Session1          -> ../../sessions/Session1
+//! └── prepared/1001.json          the trees of `--prepare`
+//! ```
+//!
+//! Nothing here decides whether something lives: the kernel does. A namespace lives as long as its keeper, a session
+//! as long as its leader; a file that says otherwise is stale, is never believed, and is taken away by whoever comes
+//! next. So a process may be killed at any moment without leaving more than a file.
+
+#![forbid(unsafe_code)]
+
+mod base;
+mod inventory;
+mod prepared;
+mod process;
+mod record;
+mod scope;
+mod session;
+mod state;
+mod sweep;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind};
+use crate::sys;
+
+pub use inventory::{Inventory, NamespaceEntry, SessionEntry};
+pub use prepared::{Journal, Record as PreparedRecord, Tree as PreparedTree};
+pub use process::ProcessId;
+pub(crate) use record::now;
+pub use record::{Keeper, NamespaceRecord, SessionRecord};
+pub use scope::{Door, Living, LockedScope, Next, Watch};
+pub use session::Session;
+pub use sweep::Swept;
+
+/// How long anybody waits for a lock.
+pub const LOCK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The folder under `/run`.
+#[derive(Debug)]
+pub struct Registry {
+    folder: OwnedFd,
+}
+
+impl Registry {
+    /// Opens the folder; makes it at the first use after a boot. Needs root.
+    pub fn open() -> Result<Self, Error> {
+        state::open().map(|folder| Self { folder }).map_err(failed)
+    }
+
+    /// Opens the folder if it is there, and makes nothing.
+    pub fn open_if_there() -> Result<Option<Self>, Error> {
+        Ok(state::open_if_there().map_err(failed)?.map(|folder| Self { folder }))
+    }
+
+    /// The base namespace: a mount namespace that holds an empty read-only file system and nothing else. Checked; made
+    /// again if it is lost.
+    pub fn base_namespace(&self) -> Result<OwnedFd, Error> {
+        base::open(self.folder.as_fd())
+            .map_err(|error| Error::new(ErrorKind::Host, "cannot have a base namespace").caused_by(error))
+    }
+
+    /// Locks the shared view of that name, makes its folder if it is missing, and takes away what is stale in it.
+    pub fn scope(&self, name: &str) -> Result<LockedScope, Error> {
+        scope::lock(self.folder.as_fd(), name)
+    }
+
+    /// Puts a new session on record.
+    pub fn begin_session(&self, record: SessionRecord) -> Result<Session, Error> {
+        session::begin(self.folder.as_fd(), record).map_err(failed)
+    }
+
+    /// Takes away everything that belongs to nobody alive. Safe at any moment, any number of times.
+    pub fn sweep(&self) -> Result<Swept, Error> {
+        sweep::sweep(self)
+    }
+
+    /// Takes away the stale sessions of one user.
+    pub fn sweep_sessions_of(&self, user: &str) -> Result<(), Error> {
+        session::sweep_user(self.folder.as_fd(), user).map(drop).map_err(failed)
+    }
+
+    /// What is alive now.
+    pub fn inventory(&self) -> Result<Inventory, Error> {
+        inventory::take(self)
+    }
+
+    /// What `--prepare` has done for this user, locked.
+    pub fn prepared(&self, uid: u32) -> Result<Journal, Error> {
+        Journal::open(self.folder.as_fd(), uid).map_err(failed)
+    }
+
+    fn scopes(&self) -> sys::Result<OwnedFd> {
+        sys::path::private_directory(self.folder.as_fd(), scope::FOLDER)
+    }
+}
+
+/// A failure of the folder itself.
+pub(crate) fn failed(error: sys::Error) -> Error {
+    let timed_out = error.errno() == rustix::io::Errno::TIMEDOUT.raw_os_error();
+    let help = if timed_out {
+        "another login holds it; `fuser -v` on the lock file under /run/session-sandbox names the process"
+    } else {
+        "the folder must belong to root, with mode 0700, on a file system with room"
+    };
+    Error::new(ErrorKind::Host, "cannot keep a record in /run/session-sandbox").caused_by(error).help(help)
+}

@@ -1,0 +1,219 @@
+//! Sessions on record, in the form in which ConsoleKit's readers know them.
+//!
+//! `sessions/SessionN` holds `display`, `session` and `unixuser`, and `record.json` for ourselves;
+//! `users/NAME/SessionN` is a link to it, and is made last.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::process::ProcessId;
+use super::record::SessionRecord;
+use crate::sys;
+
+/// The folder of all sessions.
+pub(super) const SESSIONS: &str = "sessions";
+/// The folder of all users that have any.
+pub(super) const USERS: &str = "users";
+/// The number that the next session tries first.
+const HINT: &str = "next";
+/// The folder of a session that is not complete begins with this, and goes on with the number of who makes it.
+const UNFINISHED: &str = ".new-";
+/// What we know of a session.
+const RECORD: &str = "record.json";
+/// The files in a session's folder.
+const FILES: [&str; 4] = ["display", "session", "unixuser", RECORD];
+
+/// A session on record.
+#[derive(Debug)]
+pub struct Session {
+    sessions: OwnedFd,
+    users: OwnedFd,
+    user: String,
+    name: String,
+}
+
+impl Session {
+    /// `Session1`, say.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes it off the record.
+    pub fn end(self) -> sys::Result<()> {
+        remove(self.sessions.as_fd(), self.users.as_fd(), &self.user, &self.name)
+    }
+}
+
+/// Makes what is always there.
+pub(super) fn prepare(state: BorrowedFd<'_>) -> sys::Result<()> {
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    sys::path::write_file(sessions.as_fd(), HINT, b"1")
+}
+
+/// Puts a session on record, complete or not at all.
+pub(super) fn begin(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result<Session> {
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    let users = sys::path::private_directory(state, USERS)?;
+    let unfinished = format!("{UNFINISHED}{}", record.leader.pid);
+    // Of a process with this number that was killed at this point, long ago.
+    remove_folder(sessions.as_fd(), &unfinished)?;
+    let folder = sys::path::private_directory(sessions.as_fd(), &unfinished)?;
+    let mut number = hint(sessions.as_fd())?;
+    let name = loop {
+        let name = format!("Session{number}");
+        // A reader of a numbered folder never sees one without its files; `session` alone is written for each try.
+        write(folder.as_fd(), "session", &name)?;
+        if number_free(sessions.as_fd(), &name)? {
+            write(folder.as_fd(), "display", record.display.as_deref().unwrap_or(""))?;
+            write(folder.as_fd(), "unixuser", &record.user)?;
+            let text = serde_json::to_vec(&record)
+                .map_err(|error| sys::Error::new(format!("the record: {error}"), Errno::INVAL))?;
+            sys::path::write_file(folder.as_fd(), RECORD, &text)?;
+            if sys::path::rename_to_new(sessions.as_fd(), &unfinished, &name)? {
+                break name;
+            }
+        }
+        number = number.wrapping_add(1).max(1);
+    };
+    sys::path::write_file(sessions.as_fd(), HINT, number.wrapping_add(1).max(1).to_string().as_bytes())?;
+    loop {
+        let own = sys::path::private_directory(users.as_fd(), &record.user)?;
+        match sys::path::make_symlink(own.as_fd(), &name, &format!("../../{SESSIONS}/{name}")) {
+            Ok(()) => break,
+            // The user's last other session has ended in this moment and took the folder away.
+            Err(error) if error.errno() == Errno::NOENT.raw_os_error() => {}
+            // A link that its session did not live to take away.
+            Err(error) if error.errno() == Errno::EXIST.raw_os_error() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Session { sessions, users, user: record.user, name })
+}
+
+fn number_free(sessions: BorrowedFd<'_>, name: &str) -> sys::Result<bool> {
+    Ok(!sys::path::is_there(sessions, name)?)
+}
+
+fn hint(sessions: BorrowedFd<'_>) -> sys::Result<u32> {
+    let text = sys::path::read_if_there(sessions, HINT)?.unwrap_or_default();
+    Ok(std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1))
+}
+
+fn write(folder: BorrowedFd<'_>, name: &str, line: &str) -> sys::Result<()> {
+    sys::path::write_file(folder, name, format!("{line}\n").as_bytes())
+}
+
+/// The sessions on record, with what is known of each; `None` for a folder without a usable record.
+pub(super) fn all(state: BorrowedFd<'_>) -> sys::Result<Vec<(String, Option<SessionRecord>)>> {
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    let mut found = Vec::new();
+    for name in sys::path::list(sessions.as_fd())? {
+        if name.starts_with("Session") {
+            let record = read(sessions.as_fd(), &name)?;
+            found.push((name, record));
+        }
+    }
+    found.sort_by_key(|(name, _)| (name.len(), name.clone()));
+    Ok(found)
+}
+
+fn read(sessions: BorrowedFd<'_>, name: &str) -> sys::Result<Option<SessionRecord>> {
+    let text = sys::path::read_if_there(sessions, &format!("{name}/{RECORD}"))?;
+    Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+}
+
+/// Takes away the sessions whose leader has ended, and says how many there were. Nothing that lives is touched.
+pub(super) fn sweep(state: BorrowedFd<'_>) -> sys::Result<usize> {
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    let users = sys::path::private_directory(state, USERS)?;
+    let mut swept = 0;
+    for name in sys::path::list(sessions.as_fd())? {
+        if let Some(maker) = name.strip_prefix(UNFINISHED) {
+            let alive = maker.parse().is_ok_and(|pid| matches!(sys::pidfd::open(pid), Ok(Some(_))));
+            if !alive {
+                remove_folder(sessions.as_fd(), &name)?;
+            }
+        }
+    }
+    for (name, record) in all(state)? {
+        let alive = match &record {
+            Some(record) => is_alive(&record.leader)?,
+            None => false,
+        };
+        if !alive {
+            remove(
+                sessions.as_fd(),
+                users.as_fd(),
+                record.as_ref().map_or("", |record| &record.user),
+                &name,
+            )?;
+            swept += 1;
+        }
+    }
+    // Links whose session is gone: a process was killed between the two.
+    for user in sys::path::list(users.as_fd())? {
+        sweep_links(sessions.as_fd(), users.as_fd(), &user)?;
+    }
+    Ok(swept)
+}
+
+/// The same for the sessions of one user, found by the user's own links.
+pub(super) fn sweep_user(state: BorrowedFd<'_>, user: &str) -> sys::Result<usize> {
+    let users = sys::path::private_directory(state, USERS)?;
+    if !sys::path::is_there(users.as_fd(), user)? {
+        return Ok(0);
+    }
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    let own = sys::path::private_directory(users.as_fd(), user)?;
+    let mut swept = 0;
+    for name in sys::path::list(own.as_fd())? {
+        let alive = match read(sessions.as_fd(), &name)? {
+            Some(record) => is_alive(&record.leader)?,
+            None => false,
+        };
+        if !alive {
+            remove(sessions.as_fd(), users.as_fd(), user, &name)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+fn is_alive(leader: &ProcessId) -> sys::Result<bool> {
+    Ok(leader.open()?.is_some())
+}
+
+fn sweep_links(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str) -> sys::Result<()> {
+    let own = sys::path::private_directory(users, user)?;
+    for name in sys::path::list(own.as_fd())? {
+        if !sys::path::is_there(sessions, &name)? {
+            sys::path::remove_if_there(own.as_fd(), &name)?;
+        }
+    }
+    let _ = sys::path::remove_directory(users, user);
+    Ok(())
+}
+
+fn remove(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str, name: &str) -> sys::Result<()> {
+    if !user.is_empty() && sys::path::is_there(users, user)? {
+        sys::path::remove_if_there(users, &format!("{user}/{name}"))?;
+        // Fails when there are other sessions, as it should.
+        let _ = sys::path::remove_directory(users, user);
+    }
+    remove_folder(sessions, name)
+}
+
+fn remove_folder(sessions: BorrowedFd<'_>, name: &str) -> sys::Result<()> {
+    for file in FILES {
+        match sys::path::remove_if_there(sessions, &format!("{name}/{file}")) {
+            Ok(()) => {}
+            Err(error) if error.errno() == Errno::NOTDIR.raw_os_error() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    match sys::path::remove_directory(sessions, name) {
+        Err(error) if error.errno() != Errno::NOENT.raw_os_error() => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,43 @@
+//! Taking away what belongs to nobody alive.
+
+use std::os::fd::AsFd;
+
+use serde::Serialize;
+
+use super::{Registry, scope, session};
+use crate::error::Error;
+
+/// What a sweep found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// Sessions whose process has ended without taking them off the record.
+    pub sessions: usize,
+    /// Shared views that were on record and live no more, or were kept for nobody.
+    pub views: usize,
+    /// Shared views that somebody was just building, joining or ending; they are in good hands.
+    pub busy: usize,
+}
+
+pub(super) fn sweep(registry: &Registry) -> Result<Swept, Error> {
+    let state = registry.folder.as_fd();
+    let mut swept = Swept { sessions: session::sweep(state).map_err(super::failed)?, ..Swept::default() };
+    let scopes = registry.scopes().map_err(super::failed)?;
+    for name in crate::sys::path::list(scopes.as_fd()).map_err(super::failed)? {
+        let Some(locked) = scope::try_lock(state, &name).map_err(super::failed)? else {
+            swept.busy += 1;
+            continue;
+        };
+        let before = locked.generation_count().map_err(super::failed)?;
+        // Read under the lock: a session goes on record before the lock of its view is let go of.
+        locked.end_unwatched(|generation| {
+            let sessions = session::all(state)?;
+            Ok(sessions
+                .iter()
+                .filter_map(|(_, record)| record.as_ref()?.view.as_ref())
+                .any(|(view, number)| *view == name && *number == generation))
+        })?;
+        swept.views += before - locked.generation_count().map_err(super::failed)?.min(before);
+        locked.remove_if_empty().map_err(super::failed)?;
+    }
+    Ok(swept)
+}

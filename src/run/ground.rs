@@ -1,0 +1,108 @@
+//! What sessions stand on: the registry, and the base namespace in it.
+
+use std::os::fd::OwnedFd;
+
+use crate::error::{Error, ErrorKind};
+use crate::plan::Plan;
+use crate::registry::{ProcessId, Registry, Session, SessionRecord};
+use crate::sys;
+
+/// The registry and the base namespace, where this process may use them.
+///
+/// An ordinary user has neither. Root may be without them in a container that does not let it mount; then each session
+/// copies the mount table that it finds, and none is shared.
+#[derive(Debug, Default)]
+pub struct Ground {
+    registry: Option<Registry>,
+    base: Option<OwnedFd>,
+    /// Why there is no registry or no base.
+    missing: Option<Error>,
+}
+
+impl Ground {
+    /// Opens both for root; makes them at the first use after a boot.
+    pub fn open() -> Self {
+        if sys::user::own_uid() != 0 {
+            return Self::default();
+        }
+        let registry = match Registry::open() {
+            Ok(registry) => registry,
+            Err(error) => return Self { missing: Some(error), ..Self::default() },
+        };
+        match registry.base_namespace() {
+            Ok(base) => Self { registry: Some(registry), base: Some(base), missing: None },
+            Err(error) => Self { registry: Some(registry), base: None, missing: Some(error) },
+        }
+    }
+
+    /// Is there a base namespace?
+    pub fn has_base(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// Why this process, which is root, has no registry or no base namespace.
+    pub fn missing(&self) -> Option<&Error> {
+        self.missing.as_ref()
+    }
+
+    /// A copy of the base namespace's descriptor.
+    pub(super) fn base(&self) -> Option<OwnedFd> {
+        self.base.as_ref().and_then(|base| base.try_clone().ok())
+    }
+
+    /// The registry, which a shared view cannot do without.
+    pub(super) fn registry(&self) -> Result<&Registry, Error> {
+        self.registry.as_ref().ok_or_else(|| {
+            let error = Error::new(ErrorKind::Host, "a shared view needs the folder /run/session-sandbox");
+            let error = match &self.missing {
+                Some(missing) => error.caused_by(Sentences(missing.sentences().join(": "))),
+                None => error,
+            };
+            error.help("let root mount a tmpfs there, or set `scope = \"session\"`")
+        })
+    }
+
+    /// Puts the session of `plan` on record, where there is one. It ends with this process.
+    pub(super) fn begin_session(&self, plan: &Plan, view: Option<(String, u32)>) -> Result<OnRecord, Error> {
+        let Some(registry) = &self.registry else { return Ok(OnRecord(None)) };
+        let subject = &plan.subject;
+        registry.sweep_sessions_of(subject.name.as_str())?;
+        let record = SessionRecord {
+            user: subject.name.to_string(),
+            uid: subject.uid,
+            profile: plan.profile.clone(),
+            service: subject.door.service.clone(),
+            tty: subject.door.tty.clone(),
+            remote_host: subject.door.remote_host.clone(),
+            display: subject.door.tty.clone().filter(|tty| tty.starts_with(':')),
+            view,
+            began: crate::registry::now(),
+            leader: ProcessId::own().map_err(crate::registry::failed)?,
+        };
+        registry.begin_session(record).map(|session| OnRecord(Some(session)))
+    }
+}
+
+/// A session on record, or one that nobody keeps a record of.
+#[derive(Debug)]
+pub(super) struct OnRecord(Option<Session>);
+
+impl OnRecord {
+    /// Takes it off the record. What fails here is done by the next sweep: the program has ended, and its status counts.
+    pub(super) fn end(self) {
+        if let Some(session) = self.0 {
+            let _ = session.end();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Sentences(String);
+
+impl std::fmt::Display for Sentences {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Sentences {}

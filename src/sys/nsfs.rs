@@ -1,0 +1,214 @@
+//! Namespaces as files: what a descriptor of one tells, and how one is found again without a process.
+//!
+//! | what | call | since |
+//! |---|---|---|
+//! | a name for a living namespace that does not keep it alive | `name_to_handle_at`, `open_by_handle_at` | 6.18 |
+//! | how many mounts a mount namespace holds | `ioctl(NS_MNT_GET_INFO)` | 6.12 |
+//! | moving into one | `setns` with a namespace or a process | 3.0, 5.8 |
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Pid;
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
+
+use super::{Error, Result};
+
+/// `NSFS_MAGIC`.
+pub(super) const MAGIC: u64 = 0x6e73_6673;
+/// `FD_NSFS_ROOT`: stands for the file system of namespaces where a mount's descriptor is asked for.
+const NSFS_ROOT: libc::c_int = -10003;
+/// As long as a handle of any file system gets.
+const HANDLE_MAX: usize = 128;
+
+/// What a namespace can be found by as long as it lives, and not a moment longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// The kernel's kind of handle.
+    pub kind: i32,
+    /// The handle.
+    pub bytes: Vec<u8>,
+}
+
+/// `struct file_handle` with room for any handle.
+#[repr(C)]
+struct RawHandle {
+    length: u32,
+    kind: i32,
+    bytes: [u8; HANDLE_MAX],
+}
+
+/// The mount namespace that this process is in.
+pub fn own_mounts() -> Result<OwnedFd> {
+    open("/proc/self/ns/mnt")
+}
+
+/// The mount namespace of the process whose folder in `/proc` this is.
+pub fn mounts_at(folder: BorrowedFd<'_>) -> Result<OwnedFd> {
+    rustix::fs::openat(folder, "ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::new("openat(/proc/PID, \"ns/mnt\")", errno))
+}
+
+/// The mount namespace of a child that has not been waited for.
+pub fn mounts_of(child: Pid) -> Result<OwnedFd> {
+    open(&format!("/proc/{}/ns/mnt", child.as_raw_nonzero()))
+}
+
+fn open(path: &str) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::new(format!("open({path:?})"), errno))
+}
+
+/// Is this a descriptor of a mount namespace?
+pub fn is_mount_namespace(fd: BorrowedFd<'_>) -> bool {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    let on_nsfs = rustix::fs::fstatfs(fd).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(MAGIC));
+    // SAFETY: the request takes no argument and changes nothing.
+    on_nsfs && unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) } == libc::CLONE_NEWNS
+}
+
+/// The number of the namespace behind `fd`: one of its own among those that live.
+pub fn number(fd: BorrowedFd<'_>) -> Result<u64> {
+    rustix::fs::fstat(fd).map(|stat| stat.st_ino).map_err(|errno| Error::new("fstat(namespace)", errno))
+}
+
+/// How many mounts this mount namespace holds; `None` where the kernel does not say (before 6.12).
+pub fn mount_count(fd: BorrowedFd<'_>) -> Option<u32> {
+    /// `struct mnt_ns_info`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        size: u32,
+        mounts: u32,
+        id: u64,
+    }
+    // _IOR(0xb7, 10, struct mnt_ns_info)
+    const NS_MNT_GET_INFO: libc::c_ulong = 0x8010_b70a;
+    let mut info = Info { size: 16, ..Info::default() };
+    // SAFETY: the structure is as long as the request says, lives through the call and is not kept.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), NS_MNT_GET_INFO as _, std::ptr::from_mut(&mut info)) };
+    (result == 0).then_some(info.mounts)
+}
+
+/// The handle of the namespace behind `fd`; `None` where the kernel gives none (before 6.18).
+pub fn handle(fd: BorrowedFd<'_>) -> Option<Handle> {
+    let length = u32::try_from(HANDLE_MAX).ok()?;
+    let mut raw = RawHandle { length, kind: 0, bytes: [0; HANDLE_MAX] };
+    let mut mount = 0;
+    // SAFETY: the path is a static string, the structure has the room that it says, and nothing is kept.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_name_to_handle_at,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            std::ptr::from_mut(&mut raw),
+            std::ptr::from_mut::<libc::c_int>(&mut mount),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    let handle =
+        Handle { kind: raw.kind, bytes: raw.bytes.get(..usize::try_from(raw.length).ok()?)?.to_vec() };
+    // A kernel may know how to make a handle and not how to open it: only one that opens is one.
+    (result == 0 && matches!(open_handle(&handle), Ok(Some(_)))).then_some(handle)
+}
+
+/// Opens a namespace by its handle; `None` when it lives no more.
+pub fn open_handle(handle: &Handle) -> Result<Option<OwnedFd>> {
+    let failed = |errno: Errno| Error::new(format!("open_by_handle_at(nsfs, {handle:?})"), errno);
+    let mut raw = RawHandle { length: 0, kind: handle.kind, bytes: [0; HANDLE_MAX] };
+    let room = raw.bytes.get_mut(..handle.bytes.len()).ok_or_else(|| failed(Errno::INVAL))?;
+    room.copy_from_slice(&handle.bytes);
+    raw.length = u32::try_from(handle.bytes.len()).map_err(|_| failed(Errno::INVAL))?;
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the structure holds as many bytes as it says, and the call does not keep it.
+    let result =
+        unsafe { libc::syscall(libc::SYS_open_by_handle_at, NSFS_ROOT, std::ptr::from_mut(&mut raw), flags) };
+    match i32::try_from(result) {
+        Ok(fd @ 0..) => {
+            // SAFETY: the kernel has just made this descriptor for nobody else.
+            Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }))
+        }
+        _ => match Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO) {
+            Errno::STALE | Errno::NOENT => Ok(None),
+            errno => Err(failed(errno)),
+        },
+    }
+}
+
+/// Moves this process into a mount namespace: `/` and the current directory become its root.
+///
+/// A process with several threads is refused by the kernel.
+pub fn enter_mounts(namespace: BorrowedFd<'_>) -> Result<()> {
+    rustix::thread::move_into_link_name_space(namespace, Some(LinkNameSpaceType::Mount))
+        .map_err(|errno| Error::new("setns(fd, CLONE_NEWNS)", errno))
+}
+
+/// Moves this process into the mount namespace of the process behind `pidfd`.
+pub fn enter_mounts_of(pidfd: BorrowedFd<'_>) -> Result<()> {
+    enter_of(pidfd, ThreadNameSpaceType::MOUNT)
+}
+
+/// Has the children that this process makes from here on live in the PID namespace of the process behind `pidfd`.
+pub fn enter_pids_of(pidfd: BorrowedFd<'_>) -> Result<()> {
+    enter_of(pidfd, ThreadNameSpaceType::PROCESS_ID)
+}
+
+fn enter_of(pidfd: BorrowedFd<'_>, which: ThreadNameSpaceType) -> Result<()> {
+    rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), which)
+        .map_err(|errno| Error::new(format!("setns(pidfd, {which:?})"), errno))
+}
+
+/// The namespace of the process with this number; `None` when there is none.
+pub fn of_number(pid: i32, kind: Kind) -> Result<Option<OwnedFd>> {
+    match open(&kind.of(pid)) {
+        Ok(namespace) => Ok(Some(namespace)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A kind of namespace, by its name in `/proc/PID/ns`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Mounts.
+    Mounts,
+    /// Process ids.
+    Pids,
+}
+
+impl Kind {
+    fn of(self, pid: i32) -> String {
+        let name = match self {
+            Self::Mounts => "mnt",
+            Self::Pids => "pid",
+        };
+        format!("/proc/{pid}/ns/{name}")
+    }
+}
+
+/// The numbers of the processes in this namespace. Looks at every process there is.
+pub fn processes(namespace: BorrowedFd<'_>, kind: Kind) -> Result<Vec<i32>> {
+    let wanted = number(namespace)?;
+    let failed = |error| Error::new("read(\"/proc\")", error);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A process that ends meanwhile is in no namespace.
+        if rustix::fs::stat(kind.of(pid)).is_ok_and(|stat| stat.st_ino == wanted) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// Is the process with this number in this mount namespace?
+pub fn is_process_in(pid: i32, namespace: BorrowedFd<'_>) -> Result<bool> {
+    let wanted = number(namespace)?;
+    Ok(rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).is_ok_and(|stat| stat.st_ino == wanted))
+}
+
+fn is_gone(error: &Error) -> bool {
+    matches!(Errno::from_raw_os_error(error.errno()), Errno::NOENT | Errno::SRCH)
+}

@@ -1,0 +1,101 @@
+//! Processes that are not this one's children, held by a descriptor so that a number that was used again is nobody.
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use super::{Error, Result};
+
+/// `PID_FS_MAGIC`.
+const PIDFS_MAGIC: u64 = 0x5049_4446;
+
+/// A descriptor of the process with this number; `None` when there is none.
+pub fn open(pid: i32) -> Result<Option<OwnedFd>> {
+    let Some(number) = Pid::from_raw(pid) else { return Ok(None) };
+    match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        Err(Errno::SRCH) => Ok(None),
+        Err(errno) => Err(Error::new(format!("pidfd_open({pid})"), errno)),
+    }
+}
+
+/// Has the process not ended yet?
+pub fn is_running(pidfd: BorrowedFd<'_>) -> Result<bool> {
+    wait(pidfd, 0).map(|ended| !ended)
+}
+
+/// Waits until the process has ended, for so many milliseconds at most. `true` when it has.
+pub fn wait(pidfd: BorrowedFd<'_>, milliseconds: u32) -> Result<bool> {
+    let mut polled = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: i64::from(milliseconds / 1000),
+        tv_nsec: i64::from(milliseconds % 1000) * 1_000_000,
+    };
+    loop {
+        match poll(&mut polled, Some(&limit)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::new("poll(pidfd)", errno)),
+        }
+    }
+}
+
+/// Ends the process.
+pub fn kill(pidfd: BorrowedFd<'_>) -> Result<()> {
+    match rustix::process::pidfd_send_signal(pidfd, Signal::KILL) {
+        // It has ended by itself.
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(errno) => Err(Error::new("pidfd_send_signal(pidfd, SIGKILL)", errno)),
+    }
+}
+
+/// A number that no other process of this boot ever has; `None` where the kernel gives none (before 6.9).
+pub fn inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>> {
+    let failed = |errno| Error::new("fstat(pidfd)", errno);
+    let stat = rustix::fs::fstat(pidfd).map_err(failed)?;
+    let fs = rustix::fs::fstatfs(pidfd.as_fd()).map_err(failed)?;
+    Ok((u64::try_from(fs.f_type) == Ok(PIDFS_MAGIC)).then_some(stat.st_ino))
+}
+
+/// When the process with this number started, in clock ticks since boot; `None` when there is none.
+pub fn start_time(pid: i32) -> Result<Option<u64>> {
+    let path = format!("/proc/{pid}/stat");
+    let mut text = Vec::new();
+    match std::fs::File::open(&path).and_then(|mut file| file.read_to_end(&mut text)) {
+        Ok(_) => {}
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return Ok(None),
+        Err(error) => return Err(Error::new(format!("read({path:?})"), error)),
+    }
+    // The name, in brackets, may hold anything; what follows the last bracket are fields 3 and up, and 22 is wanted.
+    let text = String::from_utf8_lossy(&text);
+    let field = text.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19));
+    field
+        .and_then(|field| field.parse().ok())
+        .map(Some)
+        .ok_or_else(|| Error::new(format!("read({path:?}): no start time"), Errno::INVAL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_descriptor_and_its_start() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let pidfd = open(me).unwrap().unwrap();
+        assert!(is_running(pidfd.as_fd()).unwrap());
+        assert!(start_time(me).unwrap().is_some());
+        let mut child = std::process::Command::new("/bin/sleep").arg("100").spawn().unwrap();
+        let number = i32::try_from(child.id()).unwrap();
+        let pidfd = open(number).unwrap().unwrap();
+        assert!(start_time(number).unwrap() >= start_time(me).unwrap());
+        kill(pidfd.as_fd()).unwrap();
+        assert!(wait(pidfd.as_fd(), 5000).unwrap());
+        child.wait().unwrap();
+        assert!(open(number).unwrap().is_none());
+        assert_eq!(start_time(number).unwrap(), None);
+    }
+}
