@@ -1,6 +1,7 @@
 //! Entering a session, from a plan to the exit status of the user's program.
 
 use crate::error::{Error, ErrorKind};
+use crate::host;
 use crate::model::facts::KernelFeatures;
 use crate::plan::{Plan, PlanError, PlanErrors};
 use crate::sys;
@@ -56,6 +57,7 @@ pub fn prepare_process() -> Result<(), Error> {
 ///
 /// The process must be single-threaded; it must not be used for anything else after a failure.
 pub fn enter(plan: &Plan, runner: &mut dyn Runner) -> Result<u8, Error> {
+    host::can_start(plan)?;
     let inherited = make_room_for_descriptors(plan)?;
     if plan.namespace.pid || plan.namespace.user.is_some() {
         return supervise::run(plan, runner, inherited);

@@ -28,6 +28,7 @@
 
 mod badinput;
 mod badsource;
+mod deadfuse;
 mod enter;
 mod faults;
 mod hostview;
@@ -52,6 +53,7 @@ fn trials() -> Vec<Trial> {
     [
         badinput::trials(),
         badsource::trials(),
+        deadfuse::trials(),
         identity::trials(),
         enter::trials(),
         hostview::trials(),
