@@ -88,7 +88,7 @@ fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, sources: &Sources) ->
     let not_back = patience::scout(later.len(), |at, scout| {
         let (look, path) = &later[at];
         // What is wrong with the path is found again by whoever comes after.
-        let _ = fact(sources.open_after(path, *look, || scout.die_with_parent()));
+        let _ = fact(sources.open_first(path, *look, scout));
         Ok(())
     })?;
     if let Some(at) = not_back {

@@ -112,7 +112,7 @@ pub fn can_start(plan: &Plan) -> Result<(), Error> {
         sys::path::enter_directory(place.as_fd())
     };
     let not_back = scout(1, |_, scout| {
-        if let Ok(place) = sources.open_after(&directory, *look, || scout.die_with_parent()) {
+        if let Ok(place) = sources.open_first(&directory, *look, scout) {
             let _ = enter(place, scout);
         }
         Ok(())

@@ -8,6 +8,7 @@ use crate::model::path::AbsPath;
 use crate::model::subject::Subject;
 use crate::sys;
 use crate::sys::path::Links;
+use crate::sys::scout::Scout;
 
 use super::patience::answers_by_itself;
 use super::walk::{Trust, WalkError, walk};
@@ -53,7 +54,7 @@ impl Sources {
     }
 
     /// Like [`Sources::open`]; `prepare` is done with the rights of the look-up.
-    pub(super) fn open_after(
+    fn open_after(
         &self,
         path: &AbsPath,
         look: Look,
@@ -67,6 +68,22 @@ impl Sources {
                     sys::path::open(self.root()?, path.relative(), links).map_err(open_failed(path))
                 }
             }
+        })
+    }
+
+    /// Like [`Sources::open_after`], by a scout. On the way it has automounters mount what they are there for: the bind
+    /// of an automount point that is not mounted yet would lead to it from where nobody can mount anything, and end in
+    /// ELOOP.
+    pub(super) fn open_first(&self, path: &AbsPath, look: Look, scout: &Scout) -> Result<OwnedFd, WalkError> {
+        self.open_after(path, look, || {
+            scout.die_with_parent()?;
+            let links = match self.follows(look) {
+                Follows::Trusted => Links::Follow,
+                Follows::All(links) => links,
+            };
+            // If it is no directory, or is not there, this changes nothing.
+            let _ = sys::path::open_mounted(self.root()?, path.relative(), links);
+            Ok(())
         })
     }
 
@@ -117,7 +134,9 @@ impl Sources {
             let name = next.file_name().unwrap_or(".");
             let found = sys::path::open(directory.as_fd(), name, Links::Refuse).map_err(open_failed(path))?;
             if next == *path {
-                return Ok(Some(found));
+                // What was found may be a server's, or an automounter's that has not mounted anything yet.
+                let local = answers_by_itself(found.as_fd()).map_err(open_failed(path))?;
+                return Ok(local.then_some(found));
             }
         }
         Ok(None)

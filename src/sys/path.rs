@@ -58,6 +58,13 @@ pub fn open(directory: BorrowedFd<'_>, relative: &str, links: Links) -> Result<O
     openat2(directory, relative, flags, resolve)
 }
 
+/// Like [`open`], for a directory, and waiting for what an automounter mounts there: without the wish for a directory
+/// the kernel stops short of it at the end of a path.
+pub fn open_mounted(directory: BorrowedFd<'_>, relative: &str, links: Links) -> Result<OwnedFd> {
+    let (flags, resolve) = as_place(links);
+    openat2(directory, relative, flags | OFlags::DIRECTORY, resolve)
+}
+
 /// Like [`open`], from what the kernel has in memory. `None` where it would have to ask a disk, a server or an
 /// automounter.
 pub fn open_cached(directory: BorrowedFd<'_>, relative: &str, links: Links) -> Result<Option<OwnedFd>> {

@@ -38,6 +38,7 @@ mod maps;
 mod mountinfo;
 mod options;
 mod prepare;
+mod propagation;
 mod property;
 mod races;
 mod realwork;
@@ -64,6 +65,7 @@ fn trials() -> Vec<Trial> {
         rootless::trials(),
         terminal::trials(),
         faults::trials(),
+        propagation::trials(),
         property::trials(),
         races::trials(),
     ]
