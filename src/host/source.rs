@@ -88,29 +88,38 @@ impl Sources {
     }
 
     /// Like [`Sources::open`], where that takes nothing but what the kernel has in memory and what a file system of
-    /// this host can tell. `None` where a server or an automounter, or a local disk below a link, would be asked.
+    /// this host can tell. `None` where a server or an automounter, or a disk along a link, would be asked.
     pub(super) fn open_at_once(&self, path: &AbsPath, look: Look) -> Result<Option<OwnedFd>, WalkError> {
         self.with_rights(look, || {
             let cached = |path: &AbsPath, links| {
                 sys::path::open_cached(self.root()?, path.relative(), links).map_err(open_failed(path))
             };
-            match self.follows(look) {
-                Follows::All(Links::Refuse) => self.open_locally(path, cached),
-                Follows::All(Links::Follow) => cached(path, Links::Follow),
-                // Opening it untrusting, for nothing, shows that everything on the way is in memory, the links' texts
-                // too: the walk does not wait either.
-                Follows::Trusted => match cached(path, Links::Follow) {
-                    Ok(Some(_)) => walk(path, TRUST).map(Some),
-                    Err(error) if error.is_missing() => walk(path, TRUST).map(Some),
-                    _ => Ok(None),
+            let follows = self.follows(look);
+            if let Follows::All(Links::Refuse) = follows {
+                return self.open_locally(path, cached);
+            }
+            // Most paths that may lead along links lead along none, and what is missing is no link either.
+            let place = match cached(path, Links::Follow) {
+                Ok(None) => match self.open_locally(path, cached) {
+                    Ok(Some(place)) if is_link(&place)? => return Ok(None),
+                    other => other,
                 },
+                known => known,
+            };
+            match (place, follows) {
+                (Ok(None), _) => Ok(None),
+                (Err(error), _) if !error.is_missing() => Ok(None),
+                // Opening it untrusting, for nothing, has shown that everything on the way is in memory, the links'
+                // texts too: the walk does not wait either.
+                (_, Follows::Trusted) => walk(path, TRUST).map(Some),
+                (known, Follows::All(_)) => known,
             }
         })
     }
 
     /// What is not in memory is looked up one component at a time, from a directory that needs no server for it. So a
     /// disk that has to spin up is waited for, and what is missing on a tmpfs, which remembers no such names, costs
-    /// two calls.
+    /// a few calls.
     fn open_locally(
         &self,
         path: &AbsPath,
@@ -180,6 +189,10 @@ impl Sources {
         }
         sys::identity::with_file_rights_of(self.uid, self.gid, &self.groups, lookup)
     }
+}
+
+fn is_link(place: &OwnedFd) -> sys::Result<bool> {
+    Ok(sys::path::status(place.as_fd())?.kind == sys::path::Kind::Symlink)
 }
 
 fn open_failed(path: &AbsPath) -> impl FnOnce(sys::Error) -> WalkError {
