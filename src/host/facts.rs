@@ -1,6 +1,6 @@
 //! Asking the host the questions that a plan has.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -13,6 +13,7 @@ use crate::plan::{self, Request};
 use crate::sys;
 use crate::sys::path::Kind;
 
+use super::patience;
 use super::source::Sources;
 use super::walk::WalkError;
 
@@ -20,14 +21,31 @@ use super::walk::WalkError;
 const SYS_ADMIN: u64 = 1 << 21;
 const MKNOD: u64 = 1 << 27;
 
+/// Why there are no facts.
+enum Failure {
+    /// A server that does not answer.
+    NoAnswer(AbsPath),
+    /// This process or the kernel.
+    System(sys::Error),
+}
+
+impl From<sys::Error> for Failure {
+    fn from(error: sys::Error) -> Self {
+        Self::System(error)
+    }
+}
+
 /// Everything that planning for `subject` asks of this host.
 pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, Error> {
-    ask_everything(policy, subject, request).map_err(|error| {
-        Error::new(ErrorKind::Host, "cannot find out what this host is like").caused_by(error)
+    ask_everything(policy, subject, request).map_err(|failure| match failure {
+        Failure::System(error) => {
+            Error::new(ErrorKind::Host, "cannot find out what this host is like").caused_by(error)
+        }
+        Failure::NoAnswer(path) => patience::no_answer(&path),
     })
 }
 
-fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys::Result<Facts> {
+fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, Failure> {
     let caller_uid = sys::user::own_uid();
     let effective = sys::capability::effective()?;
     let privileged = caller_uid == 0 && effective & SYS_ADMIN != 0;
@@ -57,42 +75,84 @@ fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> sys:
     Ok(facts)
 }
 
-fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, sources: &Sources) -> sys::Result<()> {
+/// Asks what can be answered at once, and has a scout go ahead for the rest: one for all of it, so that the price of
+/// a file system that has to ask its server is one `fork`, however many paths are on it.
+fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, sources: &Sources) -> Result<(), Failure> {
+    let mut later = Vec::new();
     for (look, path) in questions {
-        let answer = path_fact(&path, look, sources)?;
+        match at_once(&path, look, sources)? {
+            Some(answer) => drop(facts.paths.insert((look, path), answer)),
+            None => later.push((look, path)),
+        }
+    }
+    let not_back = patience::scout(later.len(), |at, scout| {
+        let (look, path) = &later[at];
+        // What is wrong with the path is found again by whoever comes after.
+        let _ = fact(sources.open_first(path, *look, scout));
+        Ok(())
+    })?;
+    if let Some(at) = not_back {
+        return Err(Failure::NoAnswer(later.swap_remove(at).1));
+    }
+    // A server that has answered a moment ago is trusted to do so again, here and when the source is taken.
+    for (look, path) in later {
+        let answer = fact(sources.open(&path, look))?;
         facts.paths.insert((look, path), answer);
     }
     Ok(())
 }
 
-/// What is at `path`. Only what the path itself is to blame for is an answer; a failure of this process or the kernel
-/// (no memory, no descriptors) is a failure, for it must not make an optional entry look as if it had no source.
-fn path_fact(path: &AbsPath, look: Look, sources: &Sources) -> sys::Result<PathFact> {
-    let place = match sources.open(path, look) {
-        Ok(place) => place,
-        Err(WalkError::Open { source, .. }) => {
-            return match Errno::from_raw_os_error(source.errno()) {
-                Errno::NOENT => Ok(PathFact::Missing),
-                Errno::LOOP => Ok(PathFact::ThroughSymlink),
-                Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG | Errno::STALE => {
-                    Ok(PathFact::Unreachable(source.reason()))
-                }
-                // A server that is down or gone.
-                Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::TIMEDOUT => {
-                    Ok(PathFact::Unreachable(source.reason()))
-                }
-                _ => Err(source),
-            };
-        }
-        Err(other) => return Ok(PathFact::Unreachable(other.to_string())),
+/// What is at `path`, unless that takes a server to tell.
+fn at_once(path: &AbsPath, look: Look, sources: &Sources) -> sys::Result<Option<PathFact>> {
+    let place = match sources.open_at_once(path, look) {
+        Ok(Some(place)) => place,
+        Ok(None) => return Ok(None),
+        Err(error) => return refusal(error).map(Some),
     };
-    Ok(match sys::path::status(place.as_fd())?.kind {
+    let kind = sys::path::status(place.as_fd())?.kind;
+    // Of a link, the text is one more thing to ask for.
+    if kind == Kind::Symlink && !patience::answers_by_itself(place.as_fd())? {
+        return Ok(None);
+    }
+    found(place.as_fd(), kind).map(Some)
+}
+
+/// What a look-up comes to.
+fn fact(place: Result<OwnedFd, WalkError>) -> sys::Result<PathFact> {
+    match place {
+        Ok(place) => found(place.as_fd(), sys::path::status(place.as_fd())?.kind),
+        Err(error) => refusal(error),
+    }
+}
+
+/// Only what the path itself is to blame for is an answer; a failure of this process or the kernel (no memory, no
+/// descriptors) is a failure, for it must not make an optional entry look as if it had no source.
+fn refusal(error: WalkError) -> sys::Result<PathFact> {
+    let WalkError::Open { source, .. } = error else {
+        return Ok(PathFact::Unreachable(error.to_string()));
+    };
+    match Errno::from_raw_os_error(source.errno()) {
+        Errno::NOENT => Ok(PathFact::Missing),
+        Errno::LOOP => Ok(PathFact::ThroughSymlink),
+        Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG | Errno::STALE => {
+            Ok(PathFact::Unreachable(source.reason()))
+        }
+        // A server that is down or gone.
+        Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::TIMEDOUT => {
+            Ok(PathFact::Unreachable(source.reason()))
+        }
+        _ => Err(source),
+    }
+}
+
+fn found(place: BorrowedFd<'_>, kind: Kind) -> sys::Result<PathFact> {
+    Ok(match kind {
         Kind::Directory => PathFact::Directory,
         Kind::File => PathFact::File,
         Kind::Socket => PathFact::Socket,
         Kind::Device => PathFact::Device,
         Kind::Fifo => PathFact::Fifo,
-        Kind::Symlink => PathFact::Symlink(sys::path::link_text(place.as_fd())?),
+        Kind::Symlink => PathFact::Symlink(sys::path::link_text(place)?),
         Kind::Other => PathFact::Unreachable("not a file".to_owned()),
     })
 }

@@ -3,12 +3,14 @@
 
 mod facts;
 mod layers;
+mod patience;
 mod source;
 mod subject;
 mod walk;
 
 pub use facts::{facts, kernel_features};
 pub use layers::load_policy;
+pub use patience::{PATIENCE, can_start};
 pub use source::Sources;
 pub use subject::{subject, subject_of_caller};
 pub use walk::{Trust, WalkError, walk};

@@ -21,7 +21,9 @@ pub(super) struct Inherited {
 pub(super) fn become_program(exec: &Exec, inherited: Inherited) -> Result<Infallible, Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Enter, "cannot start the program").caused_by(error);
-    // A home directory that is not mapped, or that the user may not enter, is no reason to keep a user out.
+    // A home directory that is not mapped, or that the user may not enter, is no reason to keep a user out. That its
+    // server answers was seen when the session began; one that has died since holds this process, and init or the
+    // caller with it, until somebody kills it.
     if sys::path::change_directory(exec.directory.as_str()).is_err() {
         sys::path::change_directory("/").map_err(failed)?;
     }

@@ -1,6 +1,7 @@
 //! Entering a session, from a plan to the exit status of the user's program.
 
 use crate::error::{Error, ErrorKind};
+use crate::host;
 use crate::model::facts::KernelFeatures;
 use crate::plan::{Plan, PlanError, PlanErrors};
 use crate::sys;
@@ -10,7 +11,7 @@ use super::program::{Inherited, become_program};
 use super::{Ground, Runner, run_steps, shared, supervise};
 
 /// Descriptors that this program needs at the same time, besides one for each source of the map.
-const OWN_DESCRIPTORS: u64 = 16;
+const OWN_DESCRIPTORS: u64 = 32;
 
 /// Puts this process in order before it reads anything: no rights that its caller lacks, usable standard descriptors
 /// and none of the caller's others, children that can be waited for, and nothing in memory that another process of the
@@ -56,6 +57,7 @@ pub fn prepare_process() -> Result<(), Error> {
 ///
 /// The process must be single-threaded; it must not be used for anything else after a failure.
 pub fn enter(plan: &Plan, ground: &Ground, runner: &mut dyn Runner) -> Result<u8, Error> {
+    host::can_start(plan)?;
     let inherited = make_room_for_descriptors(plan)?;
     if let Some(share) = &plan.share {
         return shared::run(plan, share, runner, ground, inherited);

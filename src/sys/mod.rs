@@ -20,6 +20,7 @@ pub mod nsfs;
 pub mod path;
 pub mod pidfd;
 pub mod process;
+pub mod scout;
 pub mod signal;
 pub mod user;
 

@@ -217,6 +217,51 @@ pub(super) fn has_mount_setattr() -> bool {
     !matches!(mount_setattr(rustix::fs::CWD, &nothing, false), Err(Errno::NOSYS))
 }
 
+/// What kind of file system a descriptor is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filesystem {
+    /// Its number (`f_type`), where the kernel tells without asking the file system (6.8).
+    pub magic: Option<u64>,
+    /// Does it lie on one block device?
+    pub on_device: bool,
+}
+
+/// On what kind of file system `fd` is. Unlike `fstatfs`, this asks no server, which may never answer.
+pub fn filesystem_of(fd: BorrowedFd<'_>) -> Result<Filesystem> {
+    use rustix::fs::{AtFlags, StatxFlags};
+    // STATX_MNT_ID_UNIQUE, the only number that `statmount` takes; it came with the same kernel.
+    let wanted = StatxFlags::from_bits_retain(0x4000);
+    let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
+        .map_err(|errno| Error::new("statx(fd, MNT_ID_UNIQUE)", errno))?;
+    let magic = if stat.stx_mask & wanted.bits() == 0 { None } else { magic_of(stat.stx_mnt_id) };
+    Ok(Filesystem { magic, on_device: stat.stx_dev_major != 0 })
+}
+
+/// `statmount`, which no crate wraps, for the one number that is wanted here.
+fn magic_of(mount: u64) -> Option<u64> {
+    // The same on every machine but those that number all their calls apart.
+    #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
+    const STATMOUNT: Option<libc::c_long> = None;
+    #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+    const STATMOUNT: Option<libc::c_long> = Some(457);
+    const SB_BASIC: u64 = 1;
+    // struct mnt_id_req, in its first size: that size, the mount, what is wanted.
+    let request: [u64; 3] = [u64::from_ne_bytes(first_word(24)), mount, SB_BASIC];
+    // struct statmount: size, what is there, device, magic, and more.
+    let mut answer = [0_u64; 64];
+    // SAFETY: the call reads as many bytes of `request` as it says there, and writes no more than the size it is given.
+    let result =
+        unsafe { libc::syscall(STATMOUNT?, request.as_ptr(), answer.as_mut_ptr(), size_of_val(&answer), 0) };
+    (result == 0 && answer[1] & SB_BASIC != 0).then_some(answer[3])
+}
+
+/// Two 32-bit fields in a row, of which the second is 0.
+fn first_word(first: u32) -> [u8; 8] {
+    let mut word = [0; 8];
+    word[..4].copy_from_slice(&first.to_ne_bytes());
+    word
+}
+
 /// Does the kernel know this attribute? Asked about standard input by a flag that makes it fail on a descriptor:
 /// unknown attributes are refused (EINVAL) before the descriptor is looked at (EBADF).
 pub(super) fn has_nosymfollow() -> bool {

@@ -54,16 +54,37 @@ pub enum Links {
 /// Opens `relative` below `directory` as a place (`O_PATH`), never leaving `directory`, never through links of
 /// `/proc/PID/fd`, and with no effect on what is opened: devices, pipes and network file systems are not touched.
 pub fn open(directory: BorrowedFd<'_>, relative: &str, links: Links) -> Result<OwnedFd> {
-    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
-    let mut resolve = ResolveFlags::NO_MAGICLINKS;
+    let (flags, resolve) = as_place(links);
+    openat2(directory, relative, flags, resolve)
+}
+
+/// Like [`open`], for a directory, and waiting for what an automounter mounts there: without the wish for a directory
+/// the kernel stops short of it at the end of a path.
+pub fn open_mounted(directory: BorrowedFd<'_>, relative: &str, links: Links) -> Result<OwnedFd> {
+    let (flags, resolve) = as_place(links);
+    openat2(directory, relative, flags | OFlags::DIRECTORY, resolve)
+}
+
+/// Like [`open`], from what the kernel has in memory. `None` where it would have to ask a disk, a server or an
+/// automounter.
+pub fn open_cached(directory: BorrowedFd<'_>, relative: &str, links: Links) -> Result<Option<OwnedFd>> {
+    let (flags, resolve) = as_place(links);
+    let resolve = resolve | ResolveFlags::CACHED;
+    match rustix::fs::openat2(directory, relative, flags, Mode::empty(), resolve) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+        Err(errno) => Err(Error::new(format!("openat2({relative:?}, {flags:?}, {resolve:?})"), errno)),
+    }
+}
+
+fn as_place(links: Links) -> (OFlags, ResolveFlags) {
+    let (flags, resolve) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_MAGICLINKS);
     match links {
         Links::Refuse => {
-            flags |= OFlags::NOFOLLOW;
-            resolve |= ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+            (flags | OFlags::NOFOLLOW, resolve | ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH)
         }
-        Links::Follow => resolve |= ResolveFlags::IN_ROOT,
+        Links::Follow => (flags, resolve | ResolveFlags::IN_ROOT),
     }
-    openat2(directory, relative, flags, resolve)
 }
 
 /// Opens the regular file `name` in `directory` for reading; a symbolic link is refused, a pipe does not block.

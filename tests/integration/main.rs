@@ -28,6 +28,7 @@
 
 mod badinput;
 mod badsource;
+mod deadfuse;
 mod enter;
 mod faults;
 mod hostview;
@@ -37,6 +38,7 @@ mod maps;
 mod mountinfo;
 mod options;
 mod prepare;
+mod propagation;
 mod property;
 mod races;
 mod realwork;
@@ -52,6 +54,7 @@ fn trials() -> Vec<Trial> {
     [
         badinput::trials(),
         badsource::trials(),
+        deadfuse::trials(),
         identity::trials(),
         enter::trials(),
         hostview::trials(),
@@ -62,6 +65,7 @@ fn trials() -> Vec<Trial> {
         rootless::trials(),
         terminal::trials(),
         faults::trials(),
+        propagation::trials(),
         property::trials(),
         races::trials(),
     ]

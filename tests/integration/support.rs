@@ -9,6 +9,8 @@
 //! | prove that nothing was left behind | [`HostState`], in an [`isolated`] test |
 //! | wait for something without sleeping | [`until`] |
 
+pub mod autofs;
+pub mod fuse;
 pub mod host;
 pub mod probe;
 pub mod pty;

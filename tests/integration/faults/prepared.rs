@@ -10,6 +10,8 @@ use crate::support::{HostMounts, Needs, Run, Verdict, World, ensure, ensure_eq, 
 /// The calls after which something is on the host that was not there, or is gone, or is written down.
 const CHANGES: [&str; 9] =
     ["mkdirat", "openat", "write", "fsync", "renameat", "move_mount", "umount2", "unlinkat", "flock"];
+/// How many of these there are depends on what the kernel has in memory, so the last ones may not come again.
+const LOOK_UPS: [&str; 2] = ["openat2", "statx"];
 /// Of all other calls, one in so many.
 const OTHERS: usize = 12;
 
@@ -88,6 +90,10 @@ fn one_kill(host: &Host, call: &Call, action: &str, healer: &str, clean: &Traces
         host.did("--prepare")?;
     }
     let outcome = injected(call, "signal=KILL", &host.arguments(action))?;
+    if LOOK_UPS.contains(&call.0.as_str()) && outcome.code == Some(0) {
+        host.clean_up()?;
+        return clean.assert_returns();
+    }
     ensure!(outcome.code != Some(0), "it was not killed: {outcome:?}");
     let healed = host.did(healer)?;
     if healer == "--prepare" {

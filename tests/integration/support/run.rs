@@ -207,6 +207,12 @@ impl Running {
         self.listen_until(&format!("it writes {text:?}"), |running| running.stdout().contains(text))
     }
 
+    /// Waits until it has written `text` to its standard output so many times.
+    pub fn expect_times(&mut self, text: &str, times: usize) -> Result<(), Failed> {
+        let enough = |running: &Self| running.stdout().matches(text).count() >= times;
+        self.listen_until(&format!("it writes {text:?} {times} times"), enough)
+    }
+
     /// What it has written to its standard output so far.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.heard[0]).into_owned()
