@@ -17,6 +17,14 @@ pub const NAME_MAX: usize = 255;
 #[serde(transparent)]
 pub struct AbsPath(String);
 
+impl<'de> serde::Deserialize<'de> for AbsPath {
+    /// What was written down passes the same checks as what was typed.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 /// Why a text is not an [`AbsPath`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {

@@ -169,7 +169,7 @@ pub enum PlanError {
     },
     /// What the namespace would be called is no name.
     #[error(
-        "{origin}: scope_name {template:?} comes to {value:?}, and a name has 1 to 64 letters, digits and . _ - and does not begin with a dot"
+        "{origin}: scope_name {template:?} comes to {value:?}, and a name has 1 to 64 letters, digits, _ and -"
     )]
     ScopeName {
         /// The profile.

@@ -97,8 +97,8 @@ fn scope_name(profile: &Profile, subject: &Subject) -> Result<String, PlanError>
         source,
     })?;
     let is_name = (1..=NAME_MAX).contains(&value.len())
-        && !value.starts_with('.')
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        // No dot: behind the first one stands the profile's name.
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     if is_name {
         Ok(value)
     } else {

@@ -13,24 +13,29 @@ use crate::sys;
 use crate::sys::mount::Attributes;
 use crate::sys::process::{Fork, NewNamespaces};
 
-/// The pin.
-const PIN: &str = "base";
+/// The pin's name begins with this, and goes on with the number of the mount namespace in which it is mounted: a
+/// service with a mount namespace of its own sees this folder's files and not the mounts on them.
+pub(super) const PIN: &str = "base-";
 /// The lock under which it is made.
 const LOCK: &str = "base.lock";
 
 /// Opens it, made if it is missing or not what it should be.
 pub(super) fn open(folder: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
-    if let Some(base) = usable(folder)? {
+    let pin_name = format!("{PIN}{}", sys::nsfs::own_number()?);
+    let pin_name = pin_name.as_str();
+    if let Some(base) = usable(folder, pin_name)? {
         return Ok(base);
     }
     let _lock = sys::lock::lock_file(folder, LOCK, LOCK_LIMIT)?;
-    if let Some(base) = usable(folder)? {
+    if let Some(base) = usable(folder, pin_name)? {
         return Ok(base);
     }
-    remove_pin(folder, PIN)?;
+    remove_pin(folder, pin_name)?;
     let base = make(None)?;
-    match pin(folder, PIN, base.as_fd()) {
-        Err(error) if error.errno() == Errno::LOOP.raw_os_error() => make_on_another_processor(folder),
+    match pin(folder, pin_name, base.as_fd()) {
+        Err(error) if error.errno() == Errno::LOOP.raw_os_error() => {
+            make_on_another_processor(folder, pin_name)
+        }
         pinned => pinned.map(|()| base),
     }
 }
@@ -39,12 +44,12 @@ pub(super) fn open(folder: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
 /// older one by a number that only grows on one processor at a time (each hands out numbers of a batch of its own), so
 /// that a child's namespace can seem older than its parent's. (The host's first namespace has the lowest number of
 /// all; this is for containers.) On the processor where this process's own namespace was made the order holds.
-fn make_on_another_processor(folder: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
+fn make_on_another_processor(folder: BorrowedFd<'_>, pin_name: &str) -> sys::Result<OwnedFd> {
     let mut refused = sys::Error::new("pinning a mount namespace", Errno::LOOP);
     for processor in sys::process::processors()? {
-        remove_pin(folder, PIN)?;
+        remove_pin(folder, pin_name)?;
         let base = make(Some(processor))?;
-        match pin(folder, PIN, base.as_fd()) {
+        match pin(folder, pin_name, base.as_fd()) {
             Err(error) if error.errno() == Errno::LOOP.raw_os_error() => refused = error,
             pinned => return pinned.map(|()| base),
         }
@@ -52,10 +57,31 @@ fn make_on_another_processor(folder: BorrowedFd<'_>) -> sys::Result<OwnedFd> {
     Err(refused)
 }
 
+/// Removes the pins of mount namespaces that are gone, and their mounts with them. One that is in use elsewhere stays:
+/// only where a process is can anybody log in.
+pub(super) fn sweep(folder: BorrowedFd<'_>) -> sys::Result<()> {
+    let pins: Vec<String> =
+        sys::path::list(folder)?.into_iter().filter(|name| name.starts_with(PIN)).collect();
+    let own = sys::nsfs::own_number()?;
+    let is_own = |name: &String| name.strip_prefix(PIN).and_then(|number| number.parse().ok()) == Some(own);
+    if pins.iter().all(is_own) {
+        return Ok(());
+    }
+    let _lock = sys::lock::lock_file(folder, LOCK, LOCK_LIMIT)?;
+    let living = sys::nsfs::living_mount_namespaces()?;
+    for pin in &pins {
+        let number = pin.strip_prefix(PIN).and_then(|number| number.parse().ok());
+        if number.is_none_or(|number| !living.contains(&number)) {
+            remove_pin(folder, pin)?;
+        }
+    }
+    Ok(())
+}
+
 /// The pinned namespace, if there is one and it holds one mount. (What that mount is, is looked at by whoever has
 /// entered it: `run::Kernel` refuses any that is not an empty read-only tmpfs of root's.)
-fn usable(folder: BorrowedFd<'_>) -> sys::Result<Option<OwnedFd>> {
-    let Some(base) = open_pin(folder, PIN)? else { return Ok(None) };
+fn usable(folder: BorrowedFd<'_>, pin_name: &str) -> sys::Result<Option<OwnedFd>> {
+    let Some(base) = open_pin(folder, pin_name)? else { return Ok(None) };
     Ok(matches!(sys::nsfs::mount_count(base.as_fd()), Some(1) | None).then_some(base))
 }
 

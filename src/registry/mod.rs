@@ -3,7 +3,7 @@
 //! ```text
 //! /run/session-sandbox            a small tmpfs of its own: 0700, private, unbindable
 //! ├── boot                        written last when the folder is made: the boot it belongs to
-//! ├── base                        the pinned base namespace
+//! ├── base-4026531841             the base namespace, pinned in the mount namespace of that number
 //! ├── scopes/user-1001.login/     one folder for each shared view
 //! │   ├── lock                    held while one is built, joined or ended
 //! │   ├── 1.json                  the first generation of it: who keeps it alive, and what it was built from

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::ProcessId;
+use crate::model::path::AbsPath;
 use crate::model::policy::{Linger, Scope};
 use crate::plan::step::Share;
 use crate::sys::nsfs::Handle;
@@ -28,6 +29,9 @@ pub struct NamespaceRecord {
     pub root: u64,
     /// The number of the mount namespace.
     pub mounts: u64,
+    /// Where each session shows its terminal, in a copy of its own of the mount table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<AbsPath>,
     /// What keeps it alive.
     pub keeper: Keeper,
     /// What happens after its last session.

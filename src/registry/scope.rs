@@ -127,13 +127,14 @@ impl LockedScope {
         &self.name
     }
 
-    /// The living view that a login with this plan joins; `None` when it has to build one.
-    pub fn find(&self, share: &Share) -> Result<Option<Living>, Error> {
-        let mut living = self.living()?;
-        Ok(match share.on_change {
-            OnChange::Join => living.pop(),
-            OnChange::New => living.into_iter().rev().find(|view| view.record.is_of(share)),
-        })
+    /// The living view that a login with this plan joins; `None` when it has to build one. A login whose wall is a PID
+    /// namespace joins no view without one, whatever the map says of changes: a wall is never weakened.
+    pub fn find(&self, share: &Share, walled: bool) -> Result<Option<Living>, Error> {
+        let fits = |view: &Living| {
+            (!walled || matches!(view.door, Door::Init(_)))
+                && (share.on_change == OnChange::Join || view.record.is_of(share))
+        };
+        Ok(self.living()?.into_iter().rev().find(fits))
     }
 
     /// All that live, the newest last. What does not is taken away.
@@ -226,7 +227,7 @@ impl LockedScope {
                 (false, Linger::Seconds(_), None) => false,
                 (false, _, _) => true,
             };
-            let idle_since = if busy { None } else { record.idle_since.or(Some(now())) };
+            let idle_since = if busy { None } else { record.idle_since.or_else(|| Some(now())) };
             if over {
                 self.remove(record.generation).map_err(super::failed)?;
             } else if idle_since != record.idle_since {

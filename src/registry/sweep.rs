@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use serde::Serialize;
 
-use super::{Registry, scope, session};
+use super::{Registry, base, scope, session};
 use crate::error::Error;
 
 /// What a sweep found.
@@ -39,5 +39,6 @@ pub(super) fn sweep(registry: &Registry) -> Result<Swept, Error> {
         swept.views += before - locked.generation_count().map_err(super::failed)?.min(before);
         locked.remove_if_empty().map_err(super::failed)?;
     }
+    base::sweep(state).map_err(super::failed)?;
     Ok(swept)
 }

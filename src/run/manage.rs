@@ -61,12 +61,7 @@ pub fn enter_view(plan: &Plan, ground: &Ground, name: &str, as_root: bool) -> Re
         umask: 0o022,
     };
     let identity = if as_root { &root } else { &plan.identity };
-    let who = Entrant {
-        identity,
-        exec: &plan.exec,
-        private_copy: false,
-        console: plan.share.as_ref().and_then(|share| share.console.as_ref()),
-    };
+    let who = Entrant { identity, exec: &plan.exec, private_copy: false };
     let ended = who.enter(view, Inherited { open_files }, &signals);
     session.end();
     ended

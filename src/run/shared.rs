@@ -44,19 +44,14 @@ pub(super) fn run(
     // Before the lock: a key on the terminal must not stop a process that others wait for.
     let signals = Queue::open().map_err(failed)?;
     let scope = ground.registry()?.scope(&share.name)?;
-    let view = match scope.find(share)? {
+    let view = match scope.find(share, plan.namespace.pid)? {
         Some(living) => living,
         None if plan.namespace.pid => build_with_keeper(plan, share, runner, &scope)?,
         None => build_without_keeper(plan, share, runner, &scope)?,
     };
     let session = ground.begin_session(plan, Some((share.name.clone(), view.record.generation)))?;
     drop(scope);
-    let who = Entrant {
-        identity: &plan.identity,
-        exec: &plan.exec,
-        private_copy: share.private_copy,
-        console: share.console.as_ref(),
-    };
+    let who = Entrant { identity: &plan.identity, exec: &plan.exec, private_copy: share.private_copy };
     let ended = who.enter(view, inherited, &signals);
     session.end();
     ended
@@ -71,21 +66,20 @@ pub(super) struct Entrant<'a> {
     pub(super) exec: &'a Exec,
     /// In a copy of the view that nobody else joins.
     pub(super) private_copy: bool,
-    /// Where it shows its terminal, if it has one.
-    pub(super) console: Option<&'a AbsPath>,
 }
 
 impl Entrant<'_> {
     /// Enters and runs the program. Without a PID namespace this process becomes it.
     pub(super) fn enter(self, view: Living, inherited: Inherited, signals: &Queue) -> Result<u8, Error> {
-        let root = view.record.root;
-        match view.door {
+        // The lease is held until the program has ended.
+        let Living { record, door, lease: _lease } = view;
+        match door {
             Door::Mounts(namespace) => {
                 let status = StatusFile::open().map_err(failed)?;
                 sys::nsfs::enter_mounts(namespace.as_fd()).map_err(failed)?;
-                match self.become_it(root, None, status, inherited, || Ok(()))? {}
+                match self.become_it(record.root, None, status, inherited, || Ok(()))? {}
             }
-            Door::Init(keeper) => self.enter_beside(&keeper, root, inherited, signals),
+            Door::Init(keeper) => self.enter_beside(&keeper, &record, inherited, signals),
         }
     }
 
@@ -93,14 +87,14 @@ impl Entrant<'_> {
     fn enter_beside(
         self,
         keeper: &OwnedFd,
-        root: u64,
+        record: &NamespaceRecord,
         inherited: Inherited,
         signals: &Queue,
     ) -> Result<u8, Error> {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let supervisor = sys::pidfd::open(own).map_err(failed)?.ok_or_else(vanished)?;
         sys::nsfs::enter_pids_of(keeper.as_fd()).map_err(gone)?;
-        let terminal = self.console.and_then(|place| Some((place, take_terminal()?)));
+        let terminal = record.console.as_ref().and_then(|place| Some((place, take_terminal()?)));
         let mut error = None;
         let program = sys::process::start(|| {
             let status = StatusFile::open().and_then(|status| {
@@ -116,7 +110,7 @@ impl Entrant<'_> {
                 Ok(())
             };
             let ended = status.map_err(gone).and_then(|status| {
-                self.become_it(root, terminal.as_ref(), status, inherited, die_with_supervisor)
+                self.become_it(record.root, terminal.as_ref(), status, inherited, die_with_supervisor)
             });
             let why = match ended {
                 Ok(never) => match never {},
@@ -302,6 +296,7 @@ fn record(
         built: crate::registry::now(),
         root: built.root,
         mounts: sys::nsfs::number(namespace).map_err(failed)?,
+        console: share.console.clone(),
         keeper,
         linger: share.linger,
         idle_since: None,

@@ -44,6 +44,14 @@ pub fn own_mounts() -> Result<OwnedFd> {
     open("/proc/self/ns/mnt")
 }
 
+/// The number of the mount namespace that this process is in.
+pub fn own_number() -> Result<u64> {
+    const FILE: &str = "/proc/self/ns/mnt";
+    rustix::fs::stat(FILE)
+        .map(|stat| stat.st_ino)
+        .map_err(|errno| Error::new(format!("stat({FILE:?})"), errno))
+}
+
 /// The mount namespace of the process whose folder in `/proc` this is.
 pub fn mounts_at(folder: BorrowedFd<'_>) -> Result<OwnedFd> {
     rustix::fs::openat(folder, "ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -199,6 +207,18 @@ pub fn processes(namespace: BorrowedFd<'_>, kind: Kind) -> Result<Vec<i32>> {
         if rustix::fs::stat(kind.of(pid)).is_ok_and(|stat| stat.st_ino == wanted) {
             found.push(pid);
         }
+    }
+    Ok(found)
+}
+
+/// The numbers of the mount namespaces that any process is in. Looks at every process there is.
+pub fn living_mount_namespaces() -> Result<std::collections::BTreeSet<u64>> {
+    let failed = |error| Error::new("read(\"/proc\")", error);
+    let mut found = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir("/proc").map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        found.extend(rustix::fs::stat(Kind::Mounts.of(pid)).map(|stat| stat.st_ino));
     }
     Ok(found)
 }

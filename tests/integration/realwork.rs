@@ -239,7 +239,7 @@ fn devices() -> Verdict {
     let text = well(desk.shell("namespace", script)?.finish()?)?;
     ensure!(!text.contains("no "), "devices are missing: {text}");
     ensure!(text.ends_with("3\nfull\nout\n"), "devices do not work: {text}");
-    let words = "ls /dev | grep -E '^(sd|vd|nvme|mem|kmsg|console|loop|fuse|kvm|input|dri|snd)' || true";
+    let words = "find /dev -xdev \\( -type b -o -type c \\) | grep -E '/(sd|vd|nvme|mem|kmsg|console|loop|fuse|kvm|input|dri|snd)' || true";
     ensure_eq!(well(desk.shell("namespace", words)?.finish()?)?, "", "devices that nobody asked for");
     Ok(())
 }

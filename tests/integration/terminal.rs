@@ -101,10 +101,12 @@ fn foreground_changes(terminal: &Terminal) -> Verdict {
     })
 }
 
-/// Do the supervisor of a session and its only child wait for something, with no signal to be noticed?
+/// Do the supervisor of a session and its children (the program; init or, where it built the view, the keeper) wait for
+/// something, with no signal to be noticed?
 fn at_rest(supervisor: i32) -> Option<()> {
     let children = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).ok()?;
-    for id in [supervisor.to_string().as_str(), children.trim()] {
+    let own = supervisor.to_string();
+    for id in children.split_ascii_whitespace().chain([own.as_str()]) {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
         if !status.contains("\nState:\tS") || !status.contains("\nShdPnd:\t0000000000000000\n") {
             return None;
