@@ -33,6 +33,9 @@ use crate::sys::mount::Detached;
 use crate::sys::process::{Fork, NewNamespaces};
 use crate::sys::signal::Queue;
 
+/// How long the building of a view may take, in milliseconds.
+const BUILD_LIMIT: u32 = 4_000;
+
 /// Runs the session in the view that `share` names, which is built if it does not live.
 pub(super) fn run(
     plan: &Plan,
@@ -217,8 +220,7 @@ fn build_with_keeper(
             let number = pid.as_raw_nonzero().get();
             // Not waited for yet, so the number is its own.
             let keeper = ProcessId::of(number).map_err(failed)?.ok_or_else(vanished)?;
-            let built = hear_of(hear).inspect_err(|_| {
-                let _ = sys::signal::wait_for_end(pid);
+            let built = hear_of(hear, &keeper.1).inspect_err(|_| {
                 let _ = scope.remove(next.generation);
             })?;
             let namespace = sys::nsfs::mounts_of(pid).map_err(failed)?;
@@ -303,9 +305,16 @@ fn record(
     })
 }
 
-/// Waits until the keeper has built the view, or says why not.
-fn hear_of(report: OwnedFd) -> Result<Built, Error> {
+/// Waits until the keeper has built the view, or says why not. A keeper that does neither is given up: it waits for a
+/// file system whose server has died after it was last asked, and the scope's lock is held in the meantime.
+fn hear_of(report: OwnedFd, keeper: &OwnedFd) -> Result<Built, Error> {
     let mut line = Vec::new();
+    if !sys::fd::wait_readable(report.as_fd(), BUILD_LIMIT).map_err(failed)? {
+        sys::pidfd::kill(keeper.as_fd()).map_err(failed)?;
+        let message = format!("the shared view was not built within {} s", BUILD_LIMIT / 1000);
+        return Err(Error::new(ErrorKind::Build, message)
+            .help("a source of the map lies on a file system that does not answer: bring its server back, or unmount it"));
+    }
     std::fs::File::from(report)
         .read_to_end(&mut line)
         .map_err(|error| failed(sys::Error::new("read(report)", error)))?;

@@ -120,6 +120,24 @@ pub fn is_closed(end: BorrowedFd<'_>) -> Result<bool> {
     Ok(polled[0].revents().contains(PollFlags::HUP))
 }
 
+/// Waits until there is something to read, or the other end is closed, for so many milliseconds at most. `true` when
+/// that is so.
+pub fn wait_readable(fd: BorrowedFd<'_>, milliseconds: u32) -> Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: i64::from(milliseconds / 1000),
+        tv_nsec: i64::from(milliseconds % 1000) * 1_000_000,
+    };
+    loop {
+        match poll(&mut polled, Some(&limit)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::new("poll(fd)", errno)),
+        }
+    }
+}
+
 /// Puts `/dev/null` in place of the standard descriptors, so that whoever waits for their end (a pipe's reader, a
 /// terminal) does not wait for this process.
 pub fn drop_standard() -> Result<()> {

@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
@@ -29,18 +28,7 @@ pub fn is_running(pidfd: BorrowedFd<'_>) -> Result<bool> {
 
 /// Waits until the process has ended, for so many milliseconds at most. `true` when it has.
 pub fn wait(pidfd: BorrowedFd<'_>, milliseconds: u32) -> Result<bool> {
-    let mut polled = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
-    let limit = Timespec {
-        tv_sec: i64::from(milliseconds / 1000),
-        tv_nsec: i64::from(milliseconds % 1000) * 1_000_000,
-    };
-    loop {
-        match poll(&mut polled, Some(&limit)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::new("poll(pidfd)", errno)),
-        }
-    }
+    super::fd::wait_readable(pidfd, milliseconds)
 }
 
 /// Ends the process.
