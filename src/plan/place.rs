@@ -10,7 +10,6 @@ use crate::model::template::{Template, TemplateError};
 use super::error::PlanError;
 use super::step::{Ids, Mount, Node};
 
-/// Something that will be at a place inside.
 /// Whose terminal is shown inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Terminal {
@@ -22,6 +21,7 @@ pub(super) enum Terminal {
     OfEach,
 }
 
+/// Something that will be at a place inside.
 #[derive(Clone, Debug)]
 pub(super) struct Placement {
     pub(super) origin: Origin,
