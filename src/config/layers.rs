@@ -9,7 +9,7 @@ use super::settings::Partial;
 use super::source::{At, Place, Problems};
 use super::words::{self, quote};
 use super::{MOUNTS_MAX, PROFILES_MAX};
-use crate::model::policy::{Policy, Profile, Scope};
+use crate::model::policy::{Policy, Profile};
 
 /// Makes one policy of all layers, lowest first. What cannot be is reported, and the policy is then of no use.
 pub(super) fn combine(problems: &Problems<'_>, bottom: Partial, layers: Vec<Layer>) -> Policy {
@@ -164,7 +164,9 @@ impl Stack<'_> {
         let family = self.family(index)?;
         let mut settings = self.defaults.clone();
         let mut entries: Vec<Entry> = Vec::new();
-        for member in &family.members {
+        let mut parent_lacks_scope_name = false;
+        for (generation, member) in family.members.iter().enumerate() {
+            parent_lacks_scope_name = generation > 0 && settings.lacks_scope_name();
             settings.overlay(member.settings.clone());
             // A removal has done its work once its own profile is complete; children may mount there again.
             entries.retain(|entry| !entry.is_remove());
@@ -174,17 +176,17 @@ impl Stack<'_> {
         if family.whole {
             self.check_entries(own, &entries);
         }
-        let settings = settings.complete().map_err(|key| {
-            // Only an incomplete built-in map comes here.
-            self.problems.report(Place::whole(0), format!("`[defaults]` of the built-in map lacks `{key}`"));
-        });
-        let settings = settings.ok()?;
-        if settings.scope == Scope::Named && settings.scope_name.is_none() {
+        // Reported once, for the profile where it begins; what a missing parent would have said is not known.
+        if family.whole && settings.lacks_scope_name() && !parent_lacks_scope_name {
             let message =
                 format!("profile {} has the scope `named` and no `scope_name`", quote(&own.name.value));
             let help = "say what the sessions share, for instance scope_name = \"project-%g\"";
             self.problems.report_with_help(own.place, message, help);
         }
+        let settings = settings.complete().map_err(|key| {
+            // Only an incomplete built-in map comes here.
+            self.problems.report(Place::whole(0), format!("`[defaults]` of the built-in map lacks `{key}`"));
+        });
         let mounts = entries.into_iter().filter_map(|entry| match entry.action {
             Action::Mount(rule) => Some(rule),
             Action::Remove { .. } => None,
@@ -193,7 +195,7 @@ impl Stack<'_> {
             name: own.name.value.clone(),
             origin: self.problems.origin(own.place),
             matches: own.matches.clone().unwrap_or_default(),
-            settings,
+            settings: settings.ok()?,
             mounts: mounts.collect(),
         })
     }

@@ -39,12 +39,17 @@ impl Partial {
     /// Asks `reader` for every setting.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let (root, shell) = (reader.string("root"), reader.string("shell"));
-        let scope_name = reader.string("scope_name");
+        let named = reader.has("scope_name");
+        let scope_name = reader
+            .string("scope_name")
+            .and_then(|text| reader.parsed(text, Template::parse))
+            // One that cannot be read has been reported. It is not missing as well.
+            .or_else(|| Template::parse("").ok().filter(|_| named));
         Self {
             root: root.and_then(|text| reader.parsed(text, Template::parse_path)),
             mode: value(reader.word("mode", &[("namespace", Mode::Namespace), ("chroot", Mode::Chroot)])),
             scope: value(reader.word("scope", &SCOPES)),
-            scope_name: scope_name.and_then(|text| reader.parsed(text, Template::parse)),
+            scope_name,
             on_change: value(reader.word("on_change", &[("join", OnChange::Join), ("new", OnChange::New)])),
             linger: values::linger(reader),
             wall: value(
@@ -82,6 +87,11 @@ impl Partial {
         replace(&mut self.shell, upper.shell);
         replace(&mut self.keep_env, upper.keep_env);
         self.set_env.extend(upper.set_env);
+    }
+
+    /// Do sessions share by a name that is not given?
+    pub(super) fn lacks_scope_name(&self) -> bool {
+        self.scope == Some(Scope::Named) && self.scope_name.is_none()
     }
 
     /// The settings, once all tables are on top of each other. The error is the key that none of them has.

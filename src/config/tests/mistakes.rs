@@ -255,6 +255,23 @@ fn mistakes_in_settings_are_named() {
                     "4:1: profile `p` has the scope `named` and no `scope_name` | say what the sessions share, for instance scope_name = \"project-%g\"",
                 ],
             ),
+            // One mistake, one error: a name that cannot be read is not missing as well.
+            (
+                "scope = \"named\"\nscope_name = \"%x\"",
+                &[
+                    "4:14: unknown variable `%x`; known are %u %U %g %G %h %s %t %i, and %% for a percent sign",
+                ],
+            ),
+            ("scope = \"named\"\nscope_name = 5", &["4:14: `scope_name` must be a string, not an integer"]),
+            ("scope = true", &["3:9: `scope` must be a string, not a boolean"]),
+            ("on_change = 1", &["3:13: `on_change` must be a string, not an integer"]),
+            ("linger = 10", &["3:10: `linger` must be a string, not an integer"]),
+            (
+                r#"linger = "721h""#,
+                &[
+                    "3:10: unknown linger `721h` | known are `no`, `processes` and a time from \"1s\" to \"720h\", with s, m or h for seconds, minutes or hours",
+                ],
+            ),
             (
                 r#"scope_name = "%x""#,
                 &[
@@ -419,6 +436,33 @@ fn mistakes_in_matches_are_named() {
             ),
             (r#"not_uid = "0-""#, &["4:21: `0-` is no user id and no range such as `1000-59999`"]),
             ("service = { a = 1 }", &["4:21: a value of `service` must be a string, not a table"]),
+        ],
+    );
+}
+
+/// The input is what follows `version = 1`.
+#[test]
+fn a_missing_scope_name_is_reported_where_it_is_missing() {
+    check(
+        "version = 1\n{}",
+        &[
+            // The child lacks only what its parent lacks.
+            (
+                "[[profile]]\nname = \"p\"\nscope = \"named\"\n[[profile]]\nname = \"c\"\nextends = \"p\"\nmatch = { user = \"x\" }",
+                &[
+                    "2:1: profile `p` has the scope `named` and no `scope_name` | say what the sessions share, for instance scope_name = \"project-%g\"",
+                ],
+            ),
+            // A parent that is not there may have had one.
+            (
+                "[[profile]]\nname = \"c\"\nextends = \"gone\"\nscope = \"named\"",
+                &["4:11: profile `c` extends `gone`, which is not there | known profiles: c"],
+            ),
+            // Each profile may have a name of its own for what [defaults] say, and may say otherwise.
+            (
+                "[defaults]\nscope = \"named\"\n[[profile]]\nname = \"a\"\nscope_name = \"a\"\nmatch = { user = \"a\" }\n[[profile]]\nname = \"b\"\nscope = \"user\"",
+                &[],
+            ),
         ],
     );
 }
