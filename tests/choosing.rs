@@ -199,3 +199,35 @@ fn a_policy_that_would_lock_root_in_is_found() {
         assert_eq!(found, expected, "match = {{ {conditions} }}");
     }
 }
+
+#[test]
+fn a_shared_entry_that_differs_among_those_who_share_it_is_found_without_a_login() {
+    let found = |map: &str| -> Vec<String> {
+        let findings = lint::lint_policy(&policy(map));
+        let shared = findings.into_iter().filter(|finding| finding.id == "not-shareable");
+        shared.map(|finding| format!("{}: {}", finding.origin, finding.message)).collect()
+    };
+    let profile = |settings: &str, entry: &str| {
+        format!(
+            "[[profile]]\nname = 'it'\nmatch = {{ user = 'bob' }}\n{settings}\n[[profile.mount]]\n{entry}\n"
+        )
+    };
+    let session = "target = '/x-%i'\nkind = 'dir'";
+    let home = "target = '/h'\nsource = '%h'\nopen_as = 'user'";
+    assert_eq!(
+        found(&profile("", session)),
+        ["map:7: /x-%i is shared by all sessions of a user, and `%i` differs among them"]
+    );
+    assert_eq!(
+        found(&profile("scope = 'group'", home)),
+        [
+            "map:7: /h is shared by all sessions of a group, and `%h` differs among them",
+            "map:7: /h is shared by all sessions of a group, and `open_as = \"user\"` differs among them",
+        ]
+    );
+    assert_eq!(found(&profile("", home)), [""; 0]);
+    assert_eq!(found(&profile("scope = 'session'", session)), [""; 0]);
+    // The same line in a profile that extends it is the same mistake.
+    let child = "[[profile]]\nname = 'child'\nextends = 'it'\nmatch = { user = 'eve' }\n";
+    assert_eq!(found(&format!("{}{child}", profile("", session))).len(), 1);
+}

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use session_sandbox::config::{self, SourceFile};
+use session_sandbox::model::facts::{Look, PathFact};
 use session_sandbox::model::name::UserName;
 use session_sandbox::model::path::AbsPath;
-use session_sandbox::model::policy::Scope;
+use session_sandbox::model::policy::{Mode, Scope};
 use session_sandbox::model::subject::Door;
-use session_sandbox::plan::step::Share;
-use session_sandbox::plan::{Command, Placement, plan};
+use session_sandbox::plan::step::{Make, Mount, Share, Step, Switch};
+use session_sandbox::plan::{Command, Placement, Plan, explain, plan};
 use session_sandbox::{Facts, Policy, Request, Subject};
 
 fn policy(settings: &str, mounts: &str) -> Policy {
@@ -130,4 +131,97 @@ fn the_digest_stands_for_what_is_shared_and_for_nothing_else() {
     ] {
         assert_ne!(plain, digest(settings, mounts, &Request::default()), "{settings} {mounts}");
     }
+}
+
+#[test]
+fn the_digest_of_a_small_plan_is_what_it_was() {
+    // Who changes it on purpose starts a new generation under every living view with `on_change = "new"`.
+    let share = shared("", "", &Request::default()).unwrap().unwrap();
+    assert_eq!(share.digest, "48e8a56b4869a9f2a6070cb4dd412b40");
+}
+
+fn planned(settings: &str, request: &Request, facts: &Facts) -> Plan {
+    let mounts = "[[profile.mount]]\ntarget = \"/dev\"\nkind = \"dev\"";
+    plan(&policy(settings, mounts), &subject(4242), request, facts).unwrap()
+}
+
+/// A host where logins come on terminals, with a base namespace or without.
+fn host(base: bool) -> Facts {
+    Facts { privileged: true, makes_devices: true, terminal: true, base, ..Facts::default() }
+}
+
+fn shows_terminal(plan: &Plan) -> bool {
+    plan.tree.iter().any(|step| matches!(step.make, Make::Mount { what: Mount::Terminal, .. }))
+}
+
+#[test]
+fn no_sessions_terminal_is_in_what_is_shared() {
+    let own = planned("scope = \"session\"", &Request::default(), &host(true));
+    assert!(shows_terminal(&own) && own.share.is_none());
+    let copy = Request { scope: Some(Scope::Session), ..Request::default() };
+    for request in [Request::default(), copy] {
+        let plan = planned("", &request, &host(true));
+        let without = planned("", &request, &Facts { terminal: false, ..host(true) });
+        assert!(!shows_terminal(&plan));
+        // A login by cron and one by ssh come to the same view.
+        assert_eq!(plan.share, without.share);
+        assert_eq!(plan.share.unwrap().console.unwrap().as_str(), "/dev/console");
+    }
+}
+
+#[test]
+fn the_base_is_entered_by_chroot_and_is_not_part_of_the_digest() {
+    let digest = |base| planned("", &Request::default(), &host(base)).share.unwrap().digest;
+    assert_eq!(digest(true), digest(false));
+    for (base, mode, switch) in [
+        (false, Mode::Namespace, Switch::Pivot),
+        (false, Mode::Chroot, Switch::Chroot),
+        (true, Mode::Namespace, Switch::Chroot),
+        (true, Mode::Chroot, Switch::Chroot),
+    ] {
+        let plan = planned("", &Request { mode: Some(mode), ..Request::default() }, &host(base));
+        assert_eq!(plan.namespace.base, base);
+        let found =
+            plan.steps().find_map(|step| if let Step::SwitchRoot(it) = step { Some(it) } else { None });
+        assert_eq!(found, Some(switch), "base {base}, {mode:?}");
+        // What builds a view is everything but becoming somebody, which comes last.
+        let (all, building) = (plan.steps().count(), plan.building_steps().count());
+        assert_eq!(building + 1, all);
+        assert!(!plan.building_steps().any(|step| matches!(step, Step::Become(_))));
+    }
+    let at_host = Request { placement: Placement::Host(None), ..Request::default() };
+    assert!(!planned("", &at_host, &host(true)).namespace.base);
+    // An ordinary user may not enter it, whoever has pinned it.
+    let mut ordinary = Facts { privileged: false, makes_devices: false, caller_uid: 4242, ..host(true) };
+    for device in ["null", "zero", "full", "random", "urandom", "tty"] {
+        ordinary
+            .paths
+            .insert((Look::Root, AbsPath::new(&format!("/dev/{device}")).unwrap()), PathFact::Device);
+    }
+    assert!(!planned("", &Request::default(), &ordinary).namespace.base);
+}
+
+#[test]
+fn the_explanation_names_the_view_and_how_its_root_is_made() {
+    let lines = |settings: &str, scope, base| {
+        let plan = planned(settings, &Request { scope, ..Request::default() }, &host(base));
+        let text = explain::text(&plan, &[]);
+        let wanted = |line: &&str| line.starts_with("  root ") || line.starts_with("  shared ");
+        text.lines().filter(wanted).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines("", None, true),
+        [
+            "  root      a mount namespace copied from the empty base",
+            "  shared    user-4242.p, joined also when the map has changed, ends with its last session",
+        ]
+    );
+    assert_eq!(
+        lines("on_change = \"new\"\nlinger = \"10m\"", Some(Scope::Session), false),
+        [
+            "  root      a mount namespace of its own (pivot_root)",
+            "  shared    a private copy of user-4242.p, a new one when the map has changed, ends 600 s after its last session",
+        ]
+    );
+    assert_eq!(lines("scope = \"session\"", None, false).len(), 1);
 }

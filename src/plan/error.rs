@@ -7,6 +7,8 @@ use crate::model::path::AbsPath;
 use crate::model::policy::Origin;
 use crate::model::template::TemplateError;
 
+use super::share;
+
 /// A reason why a policy gives a user no plan on this host. Each has a remedy, [`PlanError::help`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -156,7 +158,7 @@ pub enum PlanError {
         target: AbsPath,
     },
     /// What is shared cannot differ from one of those who share it to another.
-    #[error("{origin}: {target} is shared by all sessions of a {scope}, and {what} differs among them")]
+    #[error("{origin}: {}", share::why_not(target, scope, what))]
     NotShareable {
         /// The map line.
         origin: Origin,
@@ -221,9 +223,7 @@ impl PlanError {
                 format!("create it on the host, or make {holder} a tmpfs and bind what it needs below it")
             }
             Self::Unprivileged { .. } => "mark the entry `optional = true`, or enter as root".to_owned(),
-            Self::NotShareable { .. } => {
-                "set `scope = \"session\"`, or take what differs out of the entry".to_owned()
-            }
+            Self::NotShareable { .. } => share::REMEDY.to_owned(),
             Self::ScopeName { .. } => "change the template, or the names of the groups".to_owned(),
             Self::NoScopeName { .. } => "add one, for instance scope_name = \"project-%g\"".to_owned(),
             Self::ShellIsUs { .. } => "set `shell = \"/bin/bash\"` in the profile".to_owned(),

@@ -2,8 +2,9 @@
 //! them.
 
 use crate::model::path::AbsPath;
-use crate::model::policy::{Attributes, Match, MountKind, OpenAs, Origin, Policy, Wall};
+use crate::model::policy::{Attributes, Match, MountKind, OpenAs, Origin, Policy, Scope, Wall};
 
+use super::share;
 use super::step::{Make, Mount, Node, Plan};
 
 /// One thing to look at.
@@ -110,6 +111,27 @@ pub fn lint_policy(policy: &Policy) -> Vec<Finding> {
                 let message =
                     format!("{} lies in the user's home and is opened with root's rights", source.source());
                 find("root-opens-home", &rule.origin, message, "add `open_as = \"user\"`");
+            }
+        }
+        // A login would be refused for each of these: better known before one comes. Under `--scope`, a profile of
+        // scope `session` is held to the same, and that is for who types it to see.
+        let shares = profile.settings.scope != Scope::Session;
+        for rule in profile.mounts.iter().filter(|_| shares) {
+            for what in share::differences(rule, profile.settings.scope) {
+                let finding = Finding {
+                    id: "not-shareable",
+                    origin: rule.origin.clone(),
+                    message: share::why_not(
+                        rule.target.source(),
+                        share::sharers(profile.settings.scope),
+                        &what,
+                    ),
+                    help: share::REMEDY,
+                };
+                // A profile that extends another one has its entries, and their mistakes, from the same lines.
+                if !findings.contains(&finding) {
+                    findings.push(finding);
+                }
             }
         }
     }

@@ -18,6 +18,9 @@ const NAME_MAX: usize = 64;
 /// As many hexadecimal digits of the SHA-256 are kept: 128 bits.
 const DIGITS: usize = 32;
 
+/// What can be done about an entry that cannot be shared.
+pub(super) const REMEDY: &str = "set `scope = \"session\"`, or take what differs out of the entry";
+
 /// A namespace that is to be shared.
 pub(super) struct Sharing {
     scope: Scope,
@@ -48,7 +51,17 @@ pub(super) fn sharing(
         ));
         return Ok(None);
     }
-    let errors: Vec<PlanError> = profile.mounts.iter().flat_map(|rule| differences(rule, scope)).collect();
+    let refused = |rule: &MountRule, what| PlanError::NotShareable {
+        origin: rule.origin.clone(),
+        target: rule.target.source().to_owned(),
+        scope: sharers(scope),
+        what,
+    };
+    let errors: Vec<PlanError> = profile
+        .mounts
+        .iter()
+        .flat_map(|rule| differences(rule, scope).into_iter().map(move |what| refused(rule, what)))
+        .collect();
     if !errors.is_empty() {
         return Err(PlanErrors { errors });
     }
@@ -106,8 +119,22 @@ fn scope_name(profile: &Profile, subject: &Subject) -> Result<String, PlanError>
     }
 }
 
-/// What in an entry differs among those who share it.
-pub(super) fn differences(rule: &MountRule, scope: Scope) -> Vec<PlanError> {
+/// Why an entry cannot be shared. The planner and the linter say it in the same words.
+pub(super) fn why_not(target: &str, sharers: &str, what: &str) -> String {
+    format!("{target} is shared by all sessions of a {sharers}, and {what} differs among them")
+}
+
+/// Whose sessions share, as [`why_not`] calls it.
+pub(super) fn sharers(scope: Scope) -> &'static str {
+    match scope {
+        Scope::User => "user",
+        Scope::Group => "group",
+        Scope::Named | Scope::Session => "name",
+    }
+}
+
+/// What in an entry differs among those who share it: variables and keys, as the map writes them.
+pub(super) fn differences(rule: &MountRule, scope: Scope) -> Vec<String> {
     let per_session = [Variable::Service, Variable::Tty, Variable::Session];
     let per_user = [Variable::User, Variable::Uid, Variable::Home];
     let per_group = [Variable::Group, Variable::Gid];
@@ -137,17 +164,7 @@ pub(super) fn differences(rule: &MountRule, scope: Scope) -> Vec<PlanError> {
     }
     found.sort_unstable();
     found.dedup();
-    let error = |what| PlanError::NotShareable {
-        origin: rule.origin.clone(),
-        target: rule.target.source().to_owned(),
-        scope: match scope {
-            Scope::User => "user",
-            Scope::Group => "group",
-            Scope::Named | Scope::Session => "name",
-        },
-        what,
-    };
-    found.into_iter().map(error).collect()
+    found
 }
 
 fn templates(rule: &MountRule) -> Vec<&Template> {
