@@ -226,7 +226,7 @@ impl LockedScope {
                 (false, Linger::Seconds(_), None) => false,
                 (false, _, _) => true,
             };
-            let idle_since = if busy { None } else { record.idle_since.or(Some(now())) };
+            let idle_since = if busy { None } else { record.idle_since.or_else(|| Some(now())) };
             if over {
                 self.remove(record.generation).map_err(super::failed)?;
             } else if idle_since != record.idle_since {
