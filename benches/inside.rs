@@ -127,8 +127,7 @@ fn join(living: Living) -> Result<()> {
         }
         Door::Mounts(namespace) => sys::nsfs::enter_mounts(namespace.as_fd())?,
     }
-    let root = sys::path::open_place("/")?;
-    let right = sys::path::mount_of(root.as_fd())? == (true, living.record.root);
+    let right = sys::path::mount_at("/")? == (true, living.record.root);
     if right { Ok(()) } else { Err("this is another root".into()) }
 }
 
