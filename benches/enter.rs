@@ -1,158 +1,73 @@
 //! How long a whole `session-enter` takes, from the start of its process to the end of a payload that does nothing.
 //!
-//! Four contestants work in turn, round by round, so that whatever else the machine does hits all of them:
-//! `session-enter`; Debian's `bwrap`, which stays root; `bwrap` with `setpriv` inside, which looks the user's groups up
-//! and becomes the user, as `session-enter` does; and `benches/floor.c`, a C program with the system calls of an entry
-//! and nothing around them. Each has ten binds, `/proc`, `/dev` and an empty `/tmp`, once with a PID namespace and once
-//! without. It is done on hosts with more and more mounts, made in a private mount namespace: this program starts
-//! itself again in one for each size.
+//! The contestants work in turn, round by round, so that whatever else the machine does hits all of them:
+//! `session-enter`; the same as one more session of a user whose view lives; Debian's `bwrap`, which stays root;
+//! `bwrap` with `setpriv` inside, which looks the user's groups up and becomes the user, as `session-enter` does; and
+//! `benches/floor.c`, a C program with the system calls of an entry and nothing around them. Each has ten binds,
+//! `/proc`, `/dev` and an empty `/tmp`, once with a PID namespace and once without. It is done on hosts with more and
+//! more mounts, made in a private mount namespace: this program starts itself again in one for each size. On the host
+//! of 1 000 mounts 64 of each are started at once.
 //!
-//!     BENCH_ROUNDS=200 cargo bench --bench enter
+//!     cargo bench --bench enter [-- --quick]
 //!
-//! Needs root, `bwrap` and `cc`; without them it says so and does nothing, which in CI is an error.
+//! Needs root, `bwrap` and `cc`; without them it says so and does nothing, which in CI is an error. What happens within
+//! the process is measured by `benches/inside.rs`.
 
-use std::collections::BTreeMap;
-use std::error::Error;
+mod common;
+
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::mount::{MountFlags, MountPropagationFlags};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use common::{BWRAP, Result, Series, Took, USER, WALLS, floor_path, map_path, verdict};
 
 const SESSION_ENTER: &str = env!("CARGO_BIN_EXE_session-enter");
-const BWRAP: &str = "/usr/bin/bwrap";
 /// What runs inside.
 const PAYLOAD: &str = "/bin/true";
-/// Who runs it; `bwrap` alone does not change the user.
-const USER: &str = "nobody";
 const GROUP: &str = "nogroup";
-/// How many mounts the host has, and which part of the rounds is run there.
-const HOSTS: [(usize, usize); 3] = [(25, 1), (1_000, 2), (10_000, 10)];
-/// Set for the copy of this program that measures: how many mounts, how many rounds.
-const INSIDE: &str = "BENCH_ENTER_INSIDE";
-/// The folder for binds and maps.
-const FOLDER: &str = "BENCH_ENTER_FOLDER";
+/// How often on each host.
+const ROUNDS: [usize; 3] = [300, 120, 20];
 /// Links on hosts where `/usr` holds everything.
 const SYSTEM: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
-/// What the main job must reach on a host with 25 mounts, as a part of bwrap's time.
-const TARGET: f64 = 0.7;
+const CONTESTANTS: [&str; 5] = ["bwrap", "bwrap+setpriv", "session-enter", "join", "floor"];
+/// What the main job may take on each host, as a part of bwrap's time.
+const LIMITS: [f64; 3] = [0.6, 0.08, 0.01];
+/// How many at once, on the host of this many mounts, how often, and how many times as many as bwrap's.
+const AT_ONCE: usize = 64;
+const AT_ONCE_HOST: usize = 1_000;
+const AT_ONCE_ROUNDS: usize = 4;
+const AT_ONCE_LIMIT: f64 = 10.0;
 
 fn main() -> ExitCode {
-    let outcome = match (std::env::var(INSIDE), std::env::args().any(|word| word == "--bench")) {
-        (Ok(wanted), _) => inside(&wanted),
-        (Err(_), true) => outside(),
-        (Err(_), false) => Ok("only `cargo bench --bench enter` measures".to_owned()),
-    };
-    let (text, code) = match outcome {
-        Ok(text) => (text, ExitCode::SUCCESS),
-        Err(error) => (error.to_string(), ExitCode::FAILURE),
-    };
-    // With nobody to read it there is nobody to tell.
-    let _ = writeln!(std::io::stdout(), "{text}");
-    code
+    common::run(&ROUNDS, inside, table)
 }
 
-/// Measures on every host, and returns the table.
-fn outside() -> Result<String> {
-    if let Some(missing) = what_is_missing() {
-        let message = format!("nothing was measured: {missing}");
-        let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
-        return if in_ci { Err(message.into()) } else { Ok(message) };
-    }
-    let rounds: usize = match std::env::var("BENCH_ROUNDS") {
-        Ok(text) => text.parse().map_err(|_| format!("BENCH_ROUNDS is {text:?}, and must be a number"))?,
-        Err(_) => 200,
-    };
-    // /run belongs to root alone, as the folder of a map must.
-    let folder = Folder(PathBuf::from(format!("/run/session-sandbox-bench.{}", std::process::id())));
-    fs::DirBuilder::new().mode(0o755).create(&folder.0)?;
-    let mut tables = vec![TABLE_HEAD.to_owned()];
-    let mut verdict = String::new();
-    for (mounts, part) in HOSTS {
-        let rounds = (rounds / part).max(1);
-        let lines = measure_on(mounts, rounds, &folder.0)?;
-        let times = Times::read(&lines)?;
-        tables.push(times.rows(mounts, rounds)?);
-        if mounts == HOSTS[0].0 {
-            verdict = times.verdict()?;
-        }
-    }
-    Ok(format!("{}\n\n{verdict}", tables.join("\n")))
-}
-
-fn what_is_missing() -> Option<&'static str> {
-    if !rustix::process::geteuid().is_root() {
-        return Some("it needs root, like the contestants");
-    }
-    if fs::metadata(BWRAP).is_err() {
-        return Some("there is no /usr/bin/bwrap to compare with (Debian: bubblewrap)");
-    }
-    match Command::new("cc").arg("--version").stdout(Stdio::null()).status() {
-        Ok(status) if status.success() => None,
-        _ => Some("there is no C compiler for the floor"),
-    }
-}
-
-/// The work folder, empty on the host; what is in it lies in a tmpfs of the copies' namespaces.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-/// Starts this program again, to measure on a host of that many mounts.
-fn measure_on(mounts: usize, rounds: usize, folder: &Path) -> Result<String> {
-    let output = Command::new(std::env::current_exe()?)
-        .env(INSIDE, format!("{mounts} {rounds}"))
-        .env(FOLDER, folder)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    let text = String::from_utf8(output.stdout)?;
-    if output.status.success() { Ok(text) } else { Err(text.trim().to_owned().into()) }
-}
-
-/// The copy: makes its host, measures, and returns one line for each contestant.
-fn inside(wanted: &str) -> Result<String> {
-    let (mounts, rounds) = wanted.split_once(' ').ok_or("a bad request from the other copy")?;
-    let (mounts, rounds): (usize, usize) = (mounts.parse()?, rounds.parse()?);
-    let folder = PathBuf::from(std::env::var_os(FOLDER).ok_or("a bad request from the other copy")?);
-
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
-    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    // A map is trusted only where nobody but root could have put it.
-    rustix::mount::mount("bench", &folder, "tmpfs", MountFlags::empty(), c"mode=0755")?;
-    for at in 0..8 {
-        fs::create_dir(folder.join(format!("b{at}")))?;
-    }
-    for wall in WALLS {
-        fs::write(folder.join(format!("{wall}.toml")), map(wall, &folder))?;
-    }
-    let floor = compile_floor(&folder)?;
-    fill_host(mounts, &folder.join("host"))?;
-
+fn inside(mounts: usize, rounds: usize, folder: &Path) -> Result<String> {
+    let mut lines = String::new();
     let mut contestants = vec![("spawn".to_owned(), words(&[PAYLOAD.into()]))];
+    let mut views = Vec::new();
     for wall in WALLS {
-        let map = folder.join(format!("{wall}.toml")).into_os_string();
-        let ours = [SESSION_ENTER, "--user", USER, "--config"].map(OsString::from).into_iter();
-        let ours: Vec<_> = ours.chain([map, "--".into(), PAYLOAD.into()]).collect();
-        let floor = [floor.clone().into(), wall.into(), folder.clone().into()];
+        let ours = |scope, payload: &[&str]| {
+            let start = [SESSION_ENTER, "--user", USER, "--config"].map(OsString::from).into_iter();
+            let map = map_path(folder, wall, scope).into_os_string();
+            let all = start.chain([map, "--".into()]).chain(payload.iter().map(OsString::from));
+            words(&all.collect::<Vec<_>>())
+        };
+        views.push(View::open(ours("user", &["/bin/sh", "-c", "echo; read never"]))?);
         let same_job = ["setpriv", "--reuid", USER, "--regid", GROUP, "--init-groups", PAYLOAD];
-        let commands =
-            [bwrap(wall, &folder, &[PAYLOAD]), bwrap(wall, &folder, &same_job), words(&ours), words(&floor)];
-        for (who, command) in CONTESTANTS.iter().zip(commands) {
-            contestants.push((format!("{who} {wall}"), command));
-        }
+        let commands = [
+            bwrap(wall, folder, &[PAYLOAD]),
+            bwrap(wall, folder, &same_job),
+            ours("session", &[PAYLOAD]),
+            ours("user", &[PAYLOAD]),
+            words(&[floor_path(folder).into(), wall.into(), folder.into()]),
+        ];
+        contestants.extend(CONTESTANTS.map(|who| format!("{who} {wall}")).into_iter().zip(commands));
     }
-    let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(rounds); contestants.len()];
+    let mut times = vec![Series::default(); contestants.len()];
     // The first rounds warm the caches and are thrown away.
     let warm_up = (rounds / 20).clamp(1, 5);
     for round in 0..rounds + warm_up {
@@ -168,100 +83,72 @@ fn inside(wanted: &str) -> Result<String> {
                 return Err(format!("{name} failed: {status}").into());
             }
             if round >= warm_up {
-                times[at].push(took);
+                times[at].add(took);
             }
         }
     }
-    let lines = contestants.iter().zip(&mut times).map(|((name, _), times)| {
-        times.sort_unstable();
-        let last = times.len() - 1;
-        let [fastest, median, p99] = [0, last / 2, last * 99 / 100].map(|at| times[at].as_nanos());
-        format!("{name}\t{fastest}\t{median}\t{p99}")
-    });
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+    for ((name, _), times) in contestants.iter().zip(&mut times) {
+        lines += &times.figures().line(name);
+    }
+    if mounts == AT_ONCE_HOST {
+        lines += &many_at_once(&mut contestants)?;
+    }
+    Ok(lines)
+}
+
+/// A session that keeps a view alive.
+struct View(Child);
+
+impl View {
+    /// Comes back when the session is there.
+    fn open(mut command: Command) -> Result<Self> {
+        let mut session = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let output = session.stdout.take().ok_or("no pipe")?;
+        BufReader::new(output).read_line(&mut String::new())?;
+        Ok(Self(session))
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// How long it takes until all of many that were started together have ended.
+fn many_at_once(contestants: &mut [(String, Command)]) -> Result<String> {
+    let mut times = vec![Series::default(); contestants.len()];
+    for round in 0..AT_ONCE_ROUNDS {
+        for turn in 0..contestants.len() {
+            let at = (round + turn) % contestants.len();
+            let (name, command) = &mut contestants[at];
+            let started = Instant::now();
+            let children: Vec<Child> =
+                (0..AT_ONCE).map(|_| command.spawn()).collect::<std::result::Result<_, _>>()?;
+            for mut child in children {
+                let status = child.wait()?;
+                if !status.success() {
+                    return Err(format!("one of {AT_ONCE} {name} failed: {status}").into());
+                }
+            }
+            times[at].add(started.elapsed() / AT_ONCE.try_into()?);
+        }
+    }
+    let lines = contestants.iter().zip(&mut times);
+    Ok(lines.map(|((name, _), times)| times.figures().line(&format!("{name} at once"))).collect())
 }
 
 fn words(words: &[OsString]) -> Command {
     let mut command = Command::new(&words[0]);
-    command.args(&words[1..]);
+    // The environment of `cargo bench` has the loader look for libraries in the compiler's folders.
+    command.args(&words[1..]).stdin(Stdio::null()).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command
 }
 
-/// `cc` on the C program beside this file.
-fn compile_floor(folder: &Path) -> Result<PathBuf> {
-    let program = folder.join("floor");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor.c");
-    let status = Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(source).status()?;
-    if status.success() { Ok(program) } else { Err("benches/floor.c does not compile".into()) }
-}
-
-/// Brings this namespace to `wanted` mounts, by binds of empty directories.
-fn fill_host(wanted: usize, at: &Path) -> Result<()> {
-    fs::create_dir(at)?;
-    rustix::mount::mount("bench", at, "tmpfs", MountFlags::empty(), c"mode=0755")?;
-    let here = fs::read("/proc/self/mountinfo")?.iter().filter(|byte| **byte == b'\n').count();
-    for number in here..wanted {
-        let directory = at.join(number.to_string());
-        fs::create_dir(&directory)?;
-        rustix::mount::mount_bind(&directory, &directory)?;
-    }
-    if here > wanted {
-        writeln!(std::io::stderr(), "this host has {here} mounts already, not {wanted}")?;
-    }
-    Ok(())
-}
-
-/// The map: an empty read-only root, ten binds, and what every program needs.
-fn map(wall: &str, folder: &Path) -> String {
-    let mut map = format!(
-        r#"version = 1
-[defaults]
-wall = "{wall}"
-[[profile]]
-name = "bench"
-[[profile.mount]]
-target = "/"
-kind = "tmpfs"
-size = "4M"
-mode = "0755"
-options = ["ro"]
-[[profile.mount]]
-kind = "system"
-paths = ["/bin", "/sbin", "/lib", "/lib64"]
-[[profile.mount]]
-target = "/usr"
-options = ["ro"]
-[[profile.mount]]
-target = "/etc"
-options = ["ro"]
-[[profile.mount]]
-target = "/proc"
-kind = "proc"
-[[profile.mount]]
-target = "/dev"
-kind = "dev"
-[[profile.mount]]
-target = "/dev/pts"
-kind = "devpts"
-[[profile.mount]]
-target = "/tmp"
-kind = "tmpfs"
-mode = "1777"
-"#
-    );
-    for at in 0..8 {
-        let access = if at < 4 { "ro" } else { "rw" };
-        let source = folder.join(format!("b{at}"));
-        map += &format!(
-            "[[profile.mount]]\ntarget = \"/b{at}\"\nsource = {source:?}\noptions = [\"{access}\"]\n"
-        );
-    }
-    map
-}
-
-/// The same for bwrap, in its own words.
+/// The map for bwrap, in its own words.
 fn bwrap(wall: &str, folder: &Path, payload: &[&str]) -> Command {
-    let mut command = Command::new(BWRAP);
+    let mut command = words(&[BWRAP.into()]);
     // What setpriv needs to become another user.
     command.args(["--cap-add", "ALL"]);
     for name in SYSTEM {
@@ -284,76 +171,54 @@ fn bwrap(wall: &str, folder: &Path, payload: &[&str]) -> Command {
     command
 }
 
-const CONTESTANTS: [&str; 4] = ["bwrap", "bwrap+setpriv", "session-enter", "floor"];
-/// With a PID namespace, and without one.
-const WALLS: [&str; 2] = ["pidns", "none"];
-
-const TABLE_HEAD: &str = "\
-| host mounts | rounds | what | wall | fastest | median | p99 | median of bwrap's | of the floor's |
-|--:|--:|---|---|--:|--:|--:|--:|--:|";
-
-/// What each contestant took, in nanoseconds.
-struct Times(BTreeMap<String, Took>);
-
-#[derive(Clone, Copy)]
-struct Took {
-    fastest: f64,
-    median: f64,
-    p99: f64,
-}
-
-impl Took {
-    fn cells(self) -> String {
-        [self.fastest, self.median, self.p99]
-            .map(|nanoseconds| format!("{:.0} us", nanoseconds / 1e3))
-            .join(" | ")
-    }
-}
-
-impl Times {
-    fn read(lines: &str) -> Result<Self> {
-        let mut times = BTreeMap::new();
-        for line in lines.lines() {
-            let mut fields = line.split('\t');
-            let mut next = || fields.next().ok_or_else(|| format!("the other copy wrote {line:?}"));
-            let name = next()?.to_owned();
-            let took = Took { fastest: next()?.parse()?, median: next()?.parse()?, p99: next()?.parse()? };
-            times.insert(name, took);
-        }
-        Ok(Self(times))
-    }
-
-    fn of(&self, who: &str, wall: &str) -> Result<Took> {
-        let name = if wall.is_empty() { who.to_owned() } else { format!("{who} {wall}") };
-        self.0.get(&name).copied().ok_or_else(|| format!("nobody measured {name}").into())
-    }
-
-    fn rows(&self, mounts: usize, rounds: usize) -> Result<String> {
-        let alone = self.of("spawn", "")?.cells();
-        let mut rows = vec![format!("| {mounts} | {rounds} | {PAYLOAD} alone | | {alone} | | |")];
+fn table(hosts: &[(usize, usize, String)]) -> Result<String> {
+    let mut rows = vec![
+        "| host mounts | rounds | what | wall | fastest | median | p99 | median of bwrap's | of the floor's |"
+            .to_owned(),
+        "|--:|--:|---|---|--:|--:|--:|--:|--:|".to_owned(),
+    ];
+    let mut verdicts = vec![
+        "\n| whole process, host mounts | wall | of bwrap | of bwrap+setpriv | join of bwrap |".to_owned(),
+        "|--:|---|--:|--:|--:|".to_owned(),
+    ];
+    let mut at_once = vec![];
+    for ((mounts, rounds, lines), limit) in hosts.iter().zip(LIMITS) {
+        let alone = Took::find(lines, "spawn")?.cells();
+        rows.push(format!("| {mounts} | {rounds} | {PAYLOAD} alone | | {alone} | | |"));
         for wall in WALLS {
+            let of = |who: &str| Took::find(lines, &format!("{who} {wall}"));
             for who in CONTESTANTS {
-                let took = self.of(who, wall)?;
-                let of_bwrap = took.median / self.of("bwrap", wall)?.median;
-                let of_floor = took.median / self.of("floor", wall)?.median;
+                let took = of(who)?;
+                let (bwrap, floor) = (took.median / of("bwrap")?.median, took.median / of("floor")?.median);
                 let cells = took.cells();
                 rows.push(format!(
-                    "| {mounts} | {rounds} | {who} | {wall} | {cells} | {of_bwrap:.3} | {of_floor:.2} |"
+                    "| {mounts} | {rounds} | {who} | {wall} | {cells} | {bwrap:.3} | {floor:.2} |"
                 ));
             }
-        }
-        Ok(rows.join("\n"))
-    }
-
-    fn verdict(&self) -> Result<String> {
-        let mut words = Vec::new();
-        for wall in WALLS {
-            for peer in ["bwrap", "bwrap+setpriv"] {
-                let part = self.of("session-enter", wall)?.median / self.of(peer, wall)?.median;
-                let met = if part <= TARGET { "met" } else { "missed" };
-                words.push(format!("wall {wall}: {part:.2} of {peer}, target {TARGET} {met}"));
+            let part = |who: &str, peer: &str| {
+                Ok::<_, Box<dyn std::error::Error>>(of(who)?.median / of(peer)?.median)
+            };
+            verdicts.push(format!(
+                "| {mounts} | {wall} | {} | {} | {:.3} |",
+                verdict(part("session-enter", "bwrap")?, limit),
+                verdict(part("session-enter", "bwrap+setpriv")?, limit),
+                part("join", "bwrap")?
+            ));
+            if *mounts == AT_ONCE_HOST {
+                for who in CONTESTANTS {
+                    let each = Took::find(lines, &format!("{who} {wall} at once"))?.median;
+                    let peer = Took::find(lines, &format!("bwrap {wall} at once"))?.median;
+                    let times = peer / each;
+                    let met = if times >= AT_ONCE_LIMIT { "met" } else { "missed" };
+                    let met = if who.starts_with("bwrap") || who == "floor" { "" } else { met };
+                    at_once.push(format!(
+                        "| {AT_ONCE} at once, {mounts} host mounts | {wall} | {who} | {:.0} each second | {times:.1} times bwrap's | {met} |",
+                        Duration::from_secs(1).as_secs_f64() * 1e6 / each
+                    ));
+                }
             }
         }
-        Ok(format!("With {} host mounts: {}.", HOSTS[0].0, words.join("; ")))
     }
+    at_once.insert(0, "\n| throughput | wall | what | | | >= 10 |\n|---|---|---|--:|--:|---|".to_owned());
+    Ok([rows, verdicts, at_once].concat().join("\n"))
 }

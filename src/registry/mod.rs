@@ -77,7 +77,7 @@ impl Registry {
         scope::lock(self.folder.as_fd(), name)
     }
 
-    /// Puts a new session on record.
+    /// Puts a new session on record, and takes some stale ones of the same user off it.
     pub fn begin_session(&self, record: SessionRecord) -> Result<Session, Error> {
         session::begin(self.folder.as_fd(), record).map_err(failed)
     }
@@ -85,11 +85,6 @@ impl Registry {
     /// Takes away everything that belongs to nobody alive. Safe at any moment, any number of times.
     pub fn sweep(&self) -> Result<Swept, Error> {
         sweep::sweep(self)
-    }
-
-    /// Takes away the stale sessions of one user.
-    pub fn sweep_sessions_of(&self, user: &str) -> Result<(), Error> {
-        session::sweep_user(self.folder.as_fd(), user).map(drop).map_err(failed)
     }
 
     /// What is alive now.

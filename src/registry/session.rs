@@ -21,6 +21,8 @@ const HINT: &str = "next";
 const UNFINISHED: &str = ".new-";
 /// What we know of a session.
 const RECORD: &str = "record.json";
+/// How many sessions of the same user a new one looks at. More than one, so that stale ones become fewer.
+const SWEPT_AT_ONCE: usize = 4;
 /// The files in a session's folder.
 const FILES: [&str; 4] = ["display", "session", "unixuser", RECORD];
 
@@ -51,53 +53,49 @@ pub(super) fn prepare(state: BorrowedFd<'_>) -> sys::Result<()> {
     sys::path::write_file(sessions.as_fd(), HINT, b"1")
 }
 
-/// Puts a session on record, complete or not at all.
+/// Puts a session on record, complete or not at all. Takes away some stale ones of the same user, so that there are never
+/// many: a session without a supervisor cannot take itself off the record.
 pub(super) fn begin(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result<Session> {
     let sessions = sys::path::private_directory(state, SESSIONS)?;
     let users = sys::path::private_directory(state, USERS)?;
+    let mut number = sys::path::take_number(sessions.as_fd(), HINT)?;
+    sweep_some(sessions.as_fd(), users.as_fd(), &record.user, number)?;
     let unfinished = format!("{UNFINISHED}{}", record.leader.pid);
-    // Of a process with this number that was killed at this point, long ago.
-    remove_folder(sessions.as_fd(), &unfinished)?;
-    let folder = sys::path::private_directory(sessions.as_fd(), &unfinished)?;
-    let mut number = hint(sessions.as_fd())?;
+    let folder = loop {
+        match sys::path::new_private_directory(sessions.as_fd(), &unfinished)? {
+            Some(folder) => break folder,
+            // Of a process with this number that was killed at this point, long ago.
+            None => remove_folder(sessions.as_fd(), &unfinished)?,
+        }
+    };
+    write(folder.as_fd(), "display", record.display.as_deref().unwrap_or(""))?;
+    write(folder.as_fd(), "unixuser", &record.user)?;
+    let text = serde_json::to_vec(&record)
+        .map_err(|error| sys::Error::new(format!("the record: {error}"), Errno::INVAL))?;
+    sys::path::write_file(folder.as_fd(), RECORD, &text)?;
     let name = loop {
         let name = format!("Session{number}");
         // A reader of a numbered folder never sees one without its files; `session` alone is written for each try.
         write(folder.as_fd(), "session", &name)?;
-        if number_free(sessions.as_fd(), &name)? {
-            write(folder.as_fd(), "display", record.display.as_deref().unwrap_or(""))?;
-            write(folder.as_fd(), "unixuser", &record.user)?;
-            let text = serde_json::to_vec(&record)
-                .map_err(|error| sys::Error::new(format!("the record: {error}"), Errno::INVAL))?;
-            sys::path::write_file(folder.as_fd(), RECORD, &text)?;
-            if sys::path::rename_to_new(sessions.as_fd(), &unfinished, &name)? {
-                break name;
-            }
+        if sys::path::rename_to_new(sessions.as_fd(), &unfinished, &name)? {
+            break name;
         }
-        number = number.wrapping_add(1).max(1);
+        number = sys::path::take_number(sessions.as_fd(), HINT)?;
     };
-    sys::path::write_file(sessions.as_fd(), HINT, number.wrapping_add(1).max(1).to_string().as_bytes())?;
+    let (link, to) = (format!("{}/{name}", record.user), format!("../../{SESSIONS}/{name}"));
     loop {
-        let own = sys::path::private_directory(users.as_fd(), &record.user)?;
-        match sys::path::make_symlink(own.as_fd(), &name, &format!("../../{SESSIONS}/{name}")) {
+        match sys::path::make_symlink(users.as_fd(), &link, &to) {
             Ok(()) => break,
-            // The user's last other session has ended in this moment and took the folder away.
-            Err(error) if error.errno() == Errno::NOENT.raw_os_error() => {}
+            // The user's first session; or the last other one has ended in this moment and took the folder away.
+            Err(error) if error.errno() == Errno::NOENT.raw_os_error() => {
+                sys::path::private_directory(users.as_fd(), &record.user)?;
+            }
             // A link that its session did not live to take away.
             Err(error) if error.errno() == Errno::EXIST.raw_os_error() => break,
             Err(error) => return Err(error),
         }
     }
     Ok(Session { sessions, users, user: record.user, name })
-}
-
-fn number_free(sessions: BorrowedFd<'_>, name: &str) -> sys::Result<bool> {
-    Ok(!sys::path::is_there(sessions, name)?)
-}
-
-fn hint(sessions: BorrowedFd<'_>) -> sys::Result<u32> {
-    let text = sys::path::read_if_there(sessions, HINT)?.unwrap_or_default();
-    Ok(std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).unwrap_or(1).max(1))
 }
 
 fn write(folder: BorrowedFd<'_>, name: &str, line: &str) -> sys::Result<()> {
@@ -158,26 +156,27 @@ pub(super) fn sweep(state: BorrowedFd<'_>) -> sys::Result<usize> {
     Ok(swept)
 }
 
-/// The same for the sessions of one user, found by the user's own links.
-pub(super) fn sweep_user(state: BorrowedFd<'_>, user: &str) -> sys::Result<usize> {
-    let users = sys::path::private_directory(state, USERS)?;
-    if !sys::path::is_there(users.as_fd(), user)? {
-        return Ok(0);
-    }
-    let sessions = sys::path::private_directory(state, SESSIONS)?;
-    let own = sys::path::private_directory(users.as_fd(), user)?;
-    let mut swept = 0;
-    for name in sys::path::list(own.as_fd())? {
-        let alive = match read(sessions.as_fd(), &name)? {
+/// The same for a few sessions of one user, found by the user's own links: so few that a login does not take longer the
+/// more of them live. Which ones is another matter each time (`turn`), so that all have their turn.
+fn sweep_some(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str, turn: u32) -> sys::Result<()> {
+    let own = match sys::path::open_directory(users, user) {
+        Err(error) if error.errno() == Errno::NOENT.raw_os_error() => return Ok(()),
+        own => own?,
+    };
+    let names = sys::path::list(own.as_fd())?;
+    let first = usize::try_from(turn).unwrap_or(0).wrapping_mul(SWEPT_AT_ONCE) % names.len().max(1);
+    for name in names.iter().cycle().skip(first).take(SWEPT_AT_ONCE.min(names.len())) {
+        let alive = match read(sessions, name)? {
             Some(record) => is_alive(&record.leader)?,
             None => false,
         };
         if !alive {
-            remove(sessions.as_fd(), users.as_fd(), user, &name)?;
-            swept += 1;
+            // The user's folder stays: it gets a link in a moment.
+            sys::path::remove_if_there(own.as_fd(), name)?;
+            remove_folder(sessions, name)?;
         }
     }
-    Ok(swept)
+    Ok(())
 }
 
 fn is_alive(leader: &ProcessId) -> sys::Result<bool> {
@@ -196,7 +195,7 @@ fn sweep_links(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str) -> s
 }
 
 fn remove(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str, name: &str) -> sys::Result<()> {
-    if !user.is_empty() && sys::path::is_there(users, user)? {
+    if !user.is_empty() {
         sys::path::remove_if_there(users, &format!("{user}/{name}"))?;
         // Fails when there are other sessions, as it should.
         let _ = sys::path::remove_directory(users, user);
@@ -215,5 +214,42 @@ fn remove_folder(sessions: BorrowedFd<'_>, name: &str) -> sys::Result<()> {
     match sys::path::remove_directory(sessions, name) {
         Err(error) if error.errno() != Errno::NOENT.raw_os_error() => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(leader: ProcessId) -> SessionRecord {
+        SessionRecord {
+            user: "bob".to_owned(),
+            uid: 4242,
+            profile: "p".to_owned(),
+            service: "s".to_owned(),
+            tty: None,
+            remote_host: None,
+            display: None,
+            view: None,
+            began: 1,
+            leader,
+        }
+    }
+
+    #[test]
+    fn sessions_that_nobody_ends_do_not_pile_up_and_those_that_live_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = sys::path::open_place(folder.path().to_str().unwrap()).unwrap();
+        prepare(state.as_fd()).unwrap();
+        let alive: Vec<String> = (0..10)
+            .map(|_| begin(state.as_fd(), record(ProcessId::own().unwrap())).unwrap().name().to_owned())
+            .collect();
+        let nobody = ProcessId { pid: i32::MAX, started: 1, inode: None };
+        for _ in 0..40 {
+            begin(state.as_fd(), record(nobody)).unwrap();
+        }
+        let left: Vec<String> = all(state.as_fd()).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert!(alive.iter().all(|name| left.contains(name)), "{left:?}");
+        assert!(left.len() <= 20, "{left:?}");
     }
 }

@@ -66,7 +66,6 @@ impl Ground {
     pub(super) fn begin_session(&self, plan: &Plan, view: Option<(String, u32)>) -> Result<OnRecord, Error> {
         let Some(registry) = &self.registry else { return Ok(OnRecord(None)) };
         let subject = &plan.subject;
-        registry.sweep_sessions_of(subject.name.as_str())?;
         let record = SessionRecord {
             user: subject.name.to_string(),
             uid: subject.uid,

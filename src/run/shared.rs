@@ -174,8 +174,7 @@ fn take_terminal() -> Option<Detached> {
 
 /// What was entered must be what the record is about.
 fn expect_root(root: u64) -> Result<(), Error> {
-    let now = sys::path::open_place("/").and_then(|place| sys::path::mount_of(place.as_fd()));
-    match now.map_err(failed)? {
+    match sys::path::mount_at("/").map_err(failed)? {
         (true, mount) if mount == root => Ok(()),
         (_, mount) => Err(Error::new(
             ErrorKind::Enter,

@@ -1,7 +1,6 @@
 //! Becoming a user, for good or for the length of one call, and proving it.
 
-use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::thread::{Gid, Uid};
@@ -132,11 +131,10 @@ impl StatusFile {
 
     /// Reads it as it is now.
     pub fn read(self) -> Result<Credentials> {
-        let mut text = String::new();
-        std::fs::File::from(self.0)
-            .read_to_string(&mut text)
-            .map_err(|error| Error::new("read(\"/proc/self/status\")", error))?;
-        Credentials::parse(&text)
+        let text = super::path::read_all(self.0.as_fd())
+            .map_err(|errno| Error::new("read(\"/proc/self/status\")", errno))?;
+        // A process's name, alone in this file, may be anything.
+        Credentials::parse(&String::from_utf8_lossy(&text))
             .ok_or_else(|| Error::new("read(\"/proc/self/status\"): not what was expected", Errno::INVAL))
     }
 }

@@ -50,10 +50,8 @@ pub fn boot_id() -> super::Result<String> {
 /// what it took in Linux 6.18 where that cannot be read.
 pub fn mount_size() -> u64 {
     const SIZE_6_18: u64 = 320;
-    use std::io::Read;
-    let mut text = String::new();
-    // Where it cannot be opened or read, the text stays empty.
-    let _ = std::fs::File::open("/proc/slabinfo").map(|mut file| file.read_to_string(&mut text));
+    let text = std::fs::read("/proc/slabinfo").unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let line = text.lines().find_map(|line| line.strip_prefix("mnt_cache "));
     let size = line.and_then(|line| line.split_ascii_whitespace().nth(2)).and_then(|size| size.parse().ok());
     size.unwrap_or(SIZE_6_18)

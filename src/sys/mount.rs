@@ -164,12 +164,11 @@ fn last_errno() -> Errno {
 /// Is `/` what the base namespace has there: an empty read-only file system in memory that belongs to root?
 pub fn expect_empty_root() -> Result<()> {
     use rustix::fs::{StatVfsMountFlags, fstatvfs};
-    let root = super::path::open_root()?;
+    let root = super::path::open_directory_for_listing("/")?;
     let failed = |errno| Error::new("fstatvfs(\"/\")", errno);
     let read_only = fstatvfs(&root).map_err(failed)?.f_flag.contains(StatVfsMountFlags::RDONLY);
     let owner = super::path::status(root.as_fd())?.uid;
-    if owner == 0 && read_only && super::path::is_tmpfs(root.as_fd())? && super::path::is_empty(root.as_fd())?
-    {
+    if owner == 0 && read_only && super::path::is_tmpfs(root.as_fd())? && super::path::is_empty(root)? {
         return Ok(());
     }
     Err(Error::new("the base namespace does not have an empty read-only root", Errno::PERM))
@@ -180,6 +179,13 @@ pub fn attach(mount: BorrowedFd<'_>, mountpoint: BorrowedFd<'_>) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(mount, c"", mountpoint, c"", flags)
         .map_err(|errno| Error::new("move_mount(mount, mountpoint)", errno))
+}
+
+/// Attaches `mount`, a directory, on the directory `name` in `parent`. A symbolic link of that name is not followed, and
+/// is no directory.
+pub fn attach_at(mount: BorrowedFd<'_>, parent: BorrowedFd<'_>, name: &str) -> Result<()> {
+    rustix::mount::move_mount(mount, c"", parent, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(|errno| Error::new(format!("move_mount(mount, {name:?})"), errno))
 }
 
 /// From here on nothing that happens in this mount namespace reaches another one.

@@ -139,6 +139,12 @@ pub fn open_place(path: &str) -> Result<OwnedFd> {
         .map_err(|errno| Error::new(format!("open({path:?}, O_PATH)"), errno))
 }
 
+/// The same, opened to be listed.
+pub(super) fn open_directory_for_listing(path: &str) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::new(format!("open({path:?}, O_DIRECTORY)"), errno))
+}
+
 /// What `fd` stands on. Does not ask a network or FUSE server, which may never answer.
 pub fn status(fd: BorrowedFd<'_>) -> Result<Status> {
     let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::SIZE;
@@ -151,10 +157,19 @@ pub fn status(fd: BorrowedFd<'_>) -> Result<Status> {
 /// Is `fd` the root of a mount, and which mount is it? The number is unique until the next boot where the kernel
 /// has such numbers (6.8), and may be used again before that.
 pub fn mount_of(fd: BorrowedFd<'_>) -> Result<(bool, u64)> {
+    mount_by(fd, "", AtFlags::EMPTY_PATH).map_err(|errno| Error::new("statx(fd, MNT_ID)", errno))
+}
+
+/// The same for the directory `path`, which nobody but this program can have put there.
+pub fn mount_at(path: &str) -> Result<(bool, u64)> {
+    mount_by(rustix::fs::CWD, path, AtFlags::empty())
+        .map_err(|errno| Error::new(format!("statx({path:?}, MNT_ID)"), errno))
+}
+
+fn mount_by(at: BorrowedFd<'_>, path: &str, flags: AtFlags) -> std::result::Result<(bool, u64), Errno> {
     // STATX_MNT_ID_UNIQUE. Older kernels ignore it and answer with what STATX_MNT_ID gives.
     let wanted = StatxFlags::from_bits_retain(0x4000) | StatxFlags::MNT_ID;
-    let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
-        .map_err(|errno| Error::new("statx(fd, MNT_ID)", errno))?;
+    let stat = rustix::fs::statx(at, path, flags | AtFlags::STATX_DONT_SYNC, wanted)?;
     Ok((stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT), stat.stx_mnt_id))
 }
 
@@ -273,9 +288,13 @@ pub fn list(place: BorrowedFd<'_>) -> Result<Vec<String>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(place, ".", flags, Mode::empty())
         .map_err(|errno| Error::new("openat(fd, \".\")", errno))?;
+    names_in(directory)
+}
+
+fn names_in(directory: OwnedFd) -> Result<Vec<String>> {
     let failed = |errno| Error::new("getdents64(fd)", errno);
     let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(&directory).map_err(failed)? {
+    for entry in rustix::fs::Dir::new(directory).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_owned();
         names.extend(name.into_string().ok().filter(|name| name != "." && name != ".."));
     }
@@ -304,17 +323,33 @@ pub fn private_directory(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedF
 
 /// The content of `name` in `directory`; `None` when it is not there.
 pub fn read_if_there(directory: BorrowedFd<'_>, name: &str) -> Result<Option<Vec<u8>>> {
-    use std::io::Read;
     let file = match open_file(directory, name) {
         Ok(file) => file,
         Err(error) if error.errno() == Errno::NOENT.raw_os_error() => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut content = Vec::new();
-    std::fs::File::from(file)
-        .read_to_end(&mut content)
-        .map_err(|error| Error::new(format!("read({name:?})"), error))?;
-    Ok(Some(content))
+    read_all(file.as_fd()).map(Some).map_err(|errno| Error::new(format!("read({name:?})"), errno))
+}
+
+/// Reads a small file to its end. (What the standard library does for a file of unknown size, as those in `/proc` are,
+/// takes three times as many calls.)
+pub(super) fn read_all(file: BorrowedFd<'_>) -> std::result::Result<Vec<u8>, Errno> {
+    const STEP: usize = 4096;
+    let mut content = vec![0; STEP];
+    let mut length = 0;
+    loop {
+        match rustix::io::read(file, &mut content[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        if length == content.len() {
+            content.resize(length + STEP, 0);
+        }
+    }
+    content.truncate(length);
+    Ok(content)
 }
 
 /// What [`replace_file`] calls the new file until it takes the old one's name.
@@ -356,6 +391,34 @@ pub fn is_linked(file: BorrowedFd<'_>) -> Result<bool> {
     rustix::fs::fstat(file).map(|stat| stat.st_nlink > 0).map_err(|errno| Error::new("fstat(fd)", errno))
 }
 
+/// Takes the number in the file `name` and leaves the next one there; never 0. What cannot be read counts as 1. Two
+/// callers at the same time may get the same.
+pub fn take_number(directory: BorrowedFd<'_>, name: &str) -> Result<u32> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|errno| Error::new(format!("openat({name:?}, O_CREAT)"), errno))?;
+    let mut text = [0; 10];
+    let length = rustix::io::pread(&file, &mut text, 0)
+        .map_err(|errno| Error::new(format!("pread({name:?})"), errno))?;
+    let number = std::str::from_utf8(&text[..length]).ok().and_then(|text| text.parse().ok());
+    let number: u32 = number.unwrap_or(1).max(1);
+    // As long each time, so that nothing has to be cut off.
+    let next = format!("{:010}", number.wrapping_add(1));
+    rustix::io::pwrite(&file, next.as_bytes(), 0)
+        .map_err(|errno| Error::new(format!("pwrite({name:?})"), errno))?;
+    Ok(number)
+}
+
+/// Makes the directory `name` in `directory` for this user alone and opens it; `None` when there is something of that
+/// name.
+pub fn new_private_directory(directory: BorrowedFd<'_>, name: &str) -> Result<Option<OwnedFd>> {
+    match rustix::fs::mkdirat(directory, name, Mode::RWXU) {
+        Ok(()) => open_directory(directory, name).map(Some),
+        Err(Errno::EXIST) => Ok(None),
+        Err(errno) => Err(Error::new(format!("mkdirat({name:?}, 0700)"), errno)),
+    }
+}
+
 /// Writes the file `name` in `directory`, made if it is missing, in place: a reader may see a part of it.
 pub fn write_file(directory: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -380,7 +443,7 @@ pub fn is_tmpfs(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(u64::try_from(fs.f_type) == Ok(TMPFS_MAGIC))
 }
 
-/// Is there nothing in this directory?
-pub fn is_empty(directory: BorrowedFd<'_>) -> Result<bool> {
-    Ok(list(directory)?.is_empty())
+/// Is there nothing in this directory, which was opened for listing?
+pub(super) fn is_empty(directory: OwnedFd) -> Result<bool> {
+    Ok(names_in(directory)?.is_empty())
 }

@@ -1,6 +1,5 @@
 //! Processes that are not this one's children, held by a descriptor so that a number that was used again is nobody.
 
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -51,12 +50,13 @@ pub fn inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>> {
 /// When the process with this number started, in clock ticks since boot; `None` when there is none.
 pub fn start_time(pid: i32) -> Result<Option<u64>> {
     let path = format!("/proc/{pid}/stat");
-    let mut text = Vec::new();
-    match std::fs::File::open(&path).and_then(|mut file| file.read_to_end(&mut text)) {
-        Ok(_) => {}
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return Ok(None),
-        Err(error) => return Err(Error::new(format!("read({path:?})"), error)),
-    }
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let file = rustix::fs::open(path.as_str(), flags, rustix::fs::Mode::empty());
+    let text = match file.and_then(|file| super::path::read_all(file.as_fd())) {
+        Ok(text) => text,
+        Err(Errno::NOENT | Errno::SRCH) => return Ok(None),
+        Err(errno) => return Err(Error::new(format!("read({path:?})"), errno)),
+    };
     // The name, in brackets, may hold anything; what follows the last bracket are fields 3 and up, and 22 is wanted.
     let text = String::from_utf8_lossy(&text);
     let field = text.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19));
