@@ -41,7 +41,7 @@ pub use prepared::{Journal, Record as PreparedRecord, Tree as PreparedTree};
 pub use process::ProcessId;
 pub(crate) use record::now;
 pub use record::{Keeper, NamespaceRecord, SessionRecord};
-pub use scope::{Door, Living, LockedScope, Next, Watch};
+pub use scope::{Door, Living, LockedScope, Next, Published, Watch};
 pub use session::Session;
 pub use sweep::Swept;
 

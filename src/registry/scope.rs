@@ -187,14 +187,18 @@ impl LockedScope {
 
     /// Makes a new view known: from here on others join it. Where the processes in a namespace do not keep it, or the
     /// map wants it kept without them, it is pinned.
-    pub fn publish(&self, record: &NamespaceRecord, namespace: BorrowedFd<'_>) -> Result<(), Error> {
-        let publish = || {
-            if record.keeper == Keeper::Pin {
-                base::pin(self.folder.as_fd(), &pin_name(record.generation), namespace)?;
+    pub fn publish(&self, record: &NamespaceRecord, namespace: BorrowedFd<'_>) -> sys::Result<Published> {
+        if record.keeper == Keeper::Pin {
+            let name = pin_name(record.generation);
+            match base::pin(self.folder.as_fd(), &name, namespace) {
+                Err(error) if error.errno() == Errno::LOOP.raw_os_error() => {
+                    base::remove_pin(self.folder.as_fd(), &name)?;
+                    return Ok(Published::PinRefused(error));
+                }
+                pinned => pinned?,
             }
-            self.write(record)
-        };
-        publish().map_err(super::failed)
+        }
+        self.write(record).map(|()| Published::Known)
     }
 
     fn write(&self, record: &NamespaceRecord) -> sys::Result<()> {
@@ -253,6 +257,15 @@ impl LockedScope {
     }
 }
 
+/// What became of an attempt to make a view known.
+#[derive(Debug)]
+pub enum Published {
+    /// Others find it.
+    Known,
+    /// The kernel takes it for older than the namespace in which it would be pinned.
+    PinRefused(sys::Error),
+}
+
 /// The keeper's side of a lease.
 #[derive(Debug)]
 pub struct Watch {
@@ -282,7 +295,10 @@ impl Watch {
     }
 
     fn remove(&self) -> sys::Result<()> {
-        remove_files(self.folder.as_fd(), self.generation)?;
+        // Files of this number that are another view's stay: this one's were taken away before its time.
+        if sys::path::is_same_file(self.watched.as_fd(), self.folder.as_fd(), &lease_name(self.generation))? {
+            remove_files(self.folder.as_fd(), self.generation)?;
+        }
         remove_folder_if_empty(self.scopes.as_fd(), self.folder.as_fd(), &self.name)
     }
 

@@ -26,7 +26,7 @@ use crate::model::path::AbsPath;
 use crate::model::policy::Linger;
 use crate::plan::Plan;
 use crate::plan::step::{Exec, Identity, Share};
-use crate::registry::{Door, Keeper, Living, LockedScope, NamespaceRecord, ProcessId};
+use crate::registry::{Door, Keeper, Living, LockedScope, NamespaceRecord, ProcessId, Published};
 use crate::sys;
 use crate::sys::identity::StatusFile;
 use crate::sys::mount::Detached;
@@ -225,7 +225,7 @@ fn build_with_keeper(
             let namespace = sys::nsfs::mounts_of(pid).map_err(failed)?;
             let keeper_record = Keeper::Init { process: keeper.0 };
             let record = record(plan, share, next.generation, built, namespace.as_fd(), keeper_record)?;
-            scope.publish(&record, namespace.as_fd())?;
+            scope.publish(&record, namespace.as_fd()).map_err(failed)?;
             Ok(Living { record, door: Door::Init(keeper.1), lease: Some(next.held) })
         }
     }
@@ -241,11 +241,39 @@ fn build_without_keeper(
     let next = scope.next()?;
     // Nobody watches a lease: there is no process whose task it could be.
     scope.remove(next.generation).map_err(failed)?;
+    // The first attempt on any processor; the others only where a pin is refused (see `registry`'s base namespace).
+    let processors = sys::process::processors().map_err(failed)?;
+    let mut refused = None;
+    for processor in std::iter::once(None).chain(processors.into_iter().map(Some)) {
+        let (built, namespace) = build_in_child(plan, runner, processor)?;
+        let handle = match share.linger {
+            // Kept although there is no process in it.
+            Linger::Seconds(_) => None,
+            _ => sys::nsfs::handle(namespace.as_fd()),
+        };
+        let keeper = handle.as_ref().map_or(Keeper::Pin, Keeper::of_handle);
+        let record = record(plan, share, next.generation, built, namespace.as_fd(), keeper)?;
+        match scope.publish(&record, namespace.as_fd()).map_err(failed)? {
+            Published::Known => return Ok(Living { record, door: Door::Mounts(namespace), lease: None }),
+            Published::PinRefused(error) => refused = Some(error),
+        }
+    }
+    Err(refused.map_or_else(vanished, failed))
+}
+
+/// The child's part. It ends when the view is built: whoever has the namespace's descriptor keeps it.
+fn build_in_child(
+    plan: &Plan,
+    runner: &mut dyn Runner,
+    processor: Option<usize>,
+) -> Result<(Built, OwnedFd), Error> {
     let (ours, theirs) = sys::fd::socket_pair().map_err(failed)?;
     match sys::process::fork(NewNamespaces::default()).map_err(failed)? {
         Fork::Child => {
             drop(ours);
-            let sent = sys::process::die_with_parent().map_err(failed).and_then(|()| {
+            let prepared = sys::process::die_with_parent()
+                .and_then(|()| processor.map_or(Ok(()), sys::process::stay_on));
+            let sent = prepared.map_err(failed).and_then(|()| {
                 // Opened here: once the root is switched there may be no /proc.
                 let own = sys::path::open_place("/proc/self").map_err(failed)?;
                 let built = keeper::build(plan, runner)?;
@@ -264,17 +292,7 @@ fn build_without_keeper(
             drop(theirs);
             let (line, namespace) = sys::fd::receive(ours.as_fd()).map_err(failed)?;
             sys::signal::wait_for_end(child).map_err(failed)?;
-            let built = understand(&line)?;
-            let namespace = namespace.ok_or_else(vanished)?;
-            let handle = match share.linger {
-                // Kept although there is no process in it.
-                Linger::Seconds(_) => None,
-                _ => sys::nsfs::handle(namespace.as_fd()),
-            };
-            let keeper = handle.as_ref().map_or(Keeper::Pin, Keeper::of_handle);
-            let record = record(plan, share, next.generation, built, namespace.as_fd(), keeper)?;
-            scope.publish(&record, namespace.as_fd())?;
-            Ok(Living { record, door: Door::Mounts(namespace), lease: None })
+            Ok((understand(&line)?, namespace.ok_or_else(vanished)?))
         }
     }
 }

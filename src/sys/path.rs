@@ -447,3 +447,13 @@ pub fn is_tmpfs(fd: BorrowedFd<'_>) -> Result<bool> {
 pub(super) fn is_empty(directory: OwnedFd) -> Result<bool> {
     Ok(names_in(directory)?.is_empty())
 }
+
+/// Is `name` in `directory` the open file `file`?
+pub fn is_same_file(file: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &str) -> Result<bool> {
+    let own = rustix::fs::fstat(file).map_err(|errno| Error::new("fstat(fd)", errno))?;
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok((named.st_dev, named.st_ino) == (own.st_dev, own.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(Error::new(format!("fstatat({name:?})"), errno)),
+    }
+}

@@ -176,7 +176,9 @@ impl Map {
             command: Command::Program(["sh", "-c", &format!("echo {RAN}")].map(Into::into).to_vec()),
             ..Request::default()
         };
-        let facts = host::facts(&policy, &subject, &request).map_err(|error| error.to_string())?;
+        let mut facts = host::facts(&policy, &subject, &request).map_err(|error| error.to_string())?;
+        // Both ways in have their steps failed; `pivot_root` those of the built-in map.
+        facts.base = !matches!(self, Self::BuiltIn);
         let plan = plan::plan(&policy, &subject, &request, &facts).map_err(|errors| errors.to_string())?;
         // Steps are the same in a shared view; who does them, and what is left of them, is `sharing.rs`'s subject.
         Ok(Plan { share: None, ..plan })
@@ -226,6 +228,11 @@ struct Started {
     pid: Pid,
     came_to: OwnedFd,
     output: OwnedFd,
+}
+
+/// What a runner of this plan stands on.
+fn ground_of(plan: &Plan) -> Ground {
+    if plan.namespace.base { Ground::open() } else { Ground::default() }
 }
 
 /// Has a process of its own carry out `plan` by what `runner` makes there.
@@ -297,7 +304,7 @@ fn each_step_fails(plan: &Plan) -> Verdict {
     let steps = plan.steps().count();
     ensure!(steps > 20, "{steps} steps are too few");
     for at in 0..=steps {
-        let attempt = start(plan, || FailAt { steps: at, inner: Kernel::new(plan, &Ground::default()) })?;
+        let attempt = start(plan, || FailAt { steps: at, inner: Kernel::new(plan, &ground_of(plan)) })?;
         attempt.wait()?;
         let attempt = attempt.collect()?;
         before
@@ -381,7 +388,7 @@ fn kill_at(plan: &Plan, at: usize, victim: Victim) -> Verdict {
     let started = start(plan, move || StopAt {
         left: at,
         total,
-        inner: Kernel::new(plan, &Ground::default()),
+        inner: Kernel::new(plan, &ground_of(plan)),
         say,
         go_on,
     })?;

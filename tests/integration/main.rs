@@ -43,6 +43,7 @@ mod property;
 mod races;
 mod realwork;
 mod rootless;
+mod sharing;
 mod support;
 mod terminal;
 
@@ -63,6 +64,7 @@ fn trials() -> Vec<Trial> {
         prepare::trials(),
         realwork::trials(),
         rootless::trials(),
+        sharing::trials(),
         terminal::trials(),
         faults::trials(),
         propagation::trials(),

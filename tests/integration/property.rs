@@ -14,7 +14,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_
 use session_sandbox::host;
 use session_sandbox::model::name::UserName;
 use session_sandbox::model::path::AbsPath;
-use session_sandbox::model::policy::Mode;
+use session_sandbox::model::policy::{Mode, Scope};
 use session_sandbox::model::subject::{Door, Subject};
 use session_sandbox::plan::step::{Ids, Make, Mount, Plan, Step};
 use session_sandbox::plan::{self, PlanError, PlanErrors, Request};
@@ -62,11 +62,15 @@ fn random_maps(mode: Mode, first_seed: usize) -> Verdict {
     let began = Instant::now();
     let before = HostState::now();
     let mut tally = Tally::default();
+    let (base, host) = (Ground::open(), Ground::default());
+    ensure!(base.has_base(), "there is no base namespace");
     for seed in first_seed..first_seed + CASES {
         let map = random_map(seed);
         let text = map.text();
         let explain = |why: String| Failed::from(format!("seed {seed}: {why}\nthe map was:\n{text}"));
-        one_map(map, mode, &mut tally).map_err(explain)?;
+        // Every other one on the base, with the same expectation: a program cannot tell the two ways in apart.
+        let ground = if seed % 2 == 0 { &base } else { &host };
+        one_map(map, mode, ground, &mut tally).map_err(explain)?;
         before
             .assert_same(&HostState::now())
             .map_err(|failed| explain(failed.message().unwrap_or("?").to_owned()))?;
@@ -121,7 +125,7 @@ fn random_map(seed: usize) -> Map {
 }
 
 /// Plans the map, without the entries that are refused, and has the plan carried out.
-fn one_map(mut map: Map, mode: Mode, tally: &mut Tally) -> Result<(), String> {
+fn one_map(mut map: Map, mode: Mode, ground: &Ground, tally: &mut Tally) -> Result<(), String> {
     let subject = Subject {
         name: UserName::new("somebody").map_err(|error| error.to_string())?,
         uid: USER,
@@ -135,7 +139,10 @@ fn one_map(mut map: Map, mode: Mode, tally: &mut Tally) -> Result<(), String> {
     let request = Request { mode: Some(mode), ..Request::default() };
     let (mut policy, mut taken_out) = map.readable();
     let plan = loop {
-        let facts = host::facts(&policy, &subject, &request).map_err(|error| error.to_string())?;
+        // In a shared view some of these maps would be refused.
+        policy.profiles.iter_mut().for_each(|profile| profile.settings.scope = Scope::Session);
+        let mut facts = host::facts(&policy, &subject, &request).map_err(|error| error.to_string())?;
+        facts.base = ground.has_base();
         match plan::plan(&policy, &subject, &request, &facts) {
             Ok(plan) => break plan,
             Err(refused) => {
@@ -150,7 +157,7 @@ fn one_map(mut map: Map, mode: Mode, tally: &mut Tally) -> Result<(), String> {
     };
     let host_table = std::fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
     let host_table = mountinfo::parse(&host_table)?;
-    match carry_out(&plan, &host_table)? {
+    match carry_out(&plan, ground, &host_table)? {
         None => {
             tally.carried_out += 1;
             tally.mended += usize::from(taken_out > 0);
@@ -180,7 +187,11 @@ fn line_of(error: &PlanError) -> Option<u32> {
 }
 
 /// Has a child carry the plan out and compare. `Some` is why the kernel would not.
-fn carry_out(plan: &Plan, host_table: &[mountinfo::Entry]) -> Result<Option<String>, String> {
+fn carry_out(
+    plan: &Plan,
+    ground: &Ground,
+    host_table: &[mountinfo::Entry],
+) -> Result<Option<String>, String> {
     let expected = mountinfo::expected(plan, host_table);
     let failed = |error: sys::Error| format!("{error}: {}", error.reason());
     let (read, write) = sys::fd::pipe().map_err(failed)?;
@@ -188,7 +199,9 @@ fn carry_out(plan: &Plan, host_table: &[mountinfo::Entry]) -> Result<Option<Stri
     match sys::process::fork(into).map_err(failed)? {
         Fork::Child => {
             drop(read);
-            let found = std::panic::catch_unwind(|| look_inside(plan, &expected));
+            let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                look_inside(plan, ground, &expected)
+            }));
             let line = match found {
                 Ok(Ok(())) => "same".to_owned(),
                 Ok(Err(Inside::Late(why))) => format!("late {why}"),
@@ -234,11 +247,11 @@ impl From<StepError> for Inside {
 }
 
 /// In the child: does every step but becoming the user, who could not look at everything.
-fn look_inside(plan: &Plan, expected: &[mountinfo::Entry]) -> Result<(), Inside> {
+fn look_inside(plan: &Plan, ground: &Ground, expected: &[mountinfo::Entry]) -> Result<(), Inside> {
     let say = |error: std::io::Error| Inside::Wrong(error.to_string());
     // Not every map has a /proc. This one shows the process wherever it goes.
     let proc: OwnedFd = std::fs::File::open("/proc").map_err(say)?.into();
-    let mut kernel = Kernel::new(plan, &Ground::default());
+    let mut kernel = Kernel::new(plan, ground);
     for step in plan.steps().filter(|step| !matches!(step, Step::Become(_))) {
         kernel.run(&step)?;
     }

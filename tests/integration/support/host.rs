@@ -44,7 +44,8 @@ impl HostState {
             workspace: names("/var/lib/workspace", true),
             processes: process_ids()
                 .filter(|id| {
-                    std::fs::read(format!("/proc/{id}/comm")).is_ok_and(|name| name == b"session-enter\n")
+                    std::fs::read(format!("/proc/{id}/comm"))
+                        .is_ok_and(|name| name == b"session-enter\n" || name == b"session-keeper\n")
                 })
                 .collect(),
         }
