@@ -13,7 +13,9 @@ use crate::support::{
     users,
 };
 
-const AS_BOB: &[Needs] = &[Needs::Root, Needs::OrdinaryUser];
+/// What these tests need, and the tools with which they look and take hold of things.
+const AS_BOB: &[Needs] =
+    &[Needs::Root, Needs::OrdinaryUser, Needs::Tool("pgrep"), Needs::Tool("flock"), Needs::Tool("nsenter")];
 const SESSIONCTL: &str = env!("CARGO_BIN_EXE_sessionctl");
 const SCOPES: &str = "/run/session-sandbox/scopes";
 

@@ -178,8 +178,11 @@ pub fn isolated(
             .arg(own_program())
             .args(["role:isolated", &name, mounts.word()])
             .env("CI", "true")
+            .env("SESSION_SANDBOX_LONG", std::env::var_os("SESSION_SANDBOX_LONG").unwrap_or_default())
+            .within(if std::env::var_os("SESSION_SANDBOX_LONG").is_some() { LIMIT * 20 } else { LIMIT })
             .finish()?;
         ensure!(outcome.code == Some(0), "{}", outcome.stderr.trim_end());
+        eprint!("{}", outcome.stderr);
         Ok(())
     })
 }
