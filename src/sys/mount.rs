@@ -171,7 +171,7 @@ pub fn expect_empty_root() -> Result<()> {
     if owner == 0 && read_only && super::path::is_tmpfs(root.as_fd())? && super::path::is_empty(root)? {
         return Ok(());
     }
-    Err(Error::new("the base namespace does not have an empty read-only root", Errno::PERM))
+    Err(Error::new("the base namespace does not have an empty read-only root of root's", Errno::XDEV))
 }
 
 /// Attaches `mount` on the directory or file behind `mountpoint`.
