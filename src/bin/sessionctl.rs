@@ -145,8 +145,8 @@ fn table(inventory: &Inventory) -> String {
             view.sessions.to_string(),
             view.processes.to_string(),
             age(view.age),
-            view.mounts_inside.to_string(),
-            format!("{} KB", view.kernel_bytes.div_ceil(1024)),
+            view.mounts_inside.map_or_else(|| "-".to_owned(), |count| count.to_string()),
+            view.kernel_bytes.map_or_else(|| "-".to_owned(), |bytes| format!("{} KB", bytes.div_ceil(1024))),
         ]);
     }
     let mut sessions =

@@ -34,11 +34,11 @@ pub struct NamespaceEntry {
     pub processes: usize,
     /// Seconds since it was built.
     pub age: u64,
-    /// Mounts in it.
-    pub mounts_inside: usize,
+    /// Mounts in it; `None` where the kernel does not say (before 6.12).
+    pub mounts_inside: Option<u32>,
     /// What those mounts take in the kernel, in bytes: their number times the size of one. File systems in memory
     /// come on top of it, with what is in them.
-    pub kernel_bytes: u64,
+    pub kernel_bytes: Option<u64>,
 }
 
 /// A session.
@@ -106,9 +106,7 @@ fn describe(
         (_, Door::Init(_)) => (None, 0),
     };
     let mounts_inside = namespace.and_then(|namespace| sys::nsfs::mount_count(namespace.as_fd()));
-    let mounts_inside = mounts_inside.map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX));
-    let kernel_bytes =
-        u64::try_from(mounts_inside).unwrap_or(u64::MAX).saturating_mul(sys::kernel::mount_size());
+    let kernel_bytes = mounts_inside.map(|count| u64::from(count) * sys::kernel::mount_size());
     Ok(NamespaceEntry {
         name: name.to_owned(),
         age: now().saturating_sub(record.built),
