@@ -42,7 +42,7 @@
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif
-#define BASE "/run/session-sandbox/base"
+#define BASE "/run/session-sandbox/base-%llu"
 
 #define NOBODY 65534
 #define STANDARD (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
@@ -118,8 +118,13 @@ static void seal(int mount)
 /* Where the namespace is copied from; opened before anything is measured, as session-enter does. */
 static void open_base(void)
 {
-    base = open(BASE, O_RDONLY | O_CLOEXEC);
-    must(base, BASE);
+    /* Pinned under the number of the mount namespace that it is entered from. */
+    struct stat own;
+    char path[64];
+    must(stat("/proc/self/ns/mnt", &own), "stat(/proc/self/ns/mnt)");
+    snprintf(path, sizeof path, BASE, (unsigned long long)own.st_ino);
+    base = open(path, O_RDONLY | O_CLOEXEC);
+    must(base, path);
 }
 
 static void build(const char *directory)
