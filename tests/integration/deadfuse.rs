@@ -112,7 +112,7 @@ fn dead_source() -> Verdict {
     let mount = world.directory("mount")?;
     let below = mount.join("work");
     for settings in ["", "follow_symlinks = true", "open_as = \"user\"\nfollow_symlinks = true"] {
-        let bind = format!("[[profile.mount]]\ntarget = \"/work\"\nsource = {below:?}\n{settings}\n");
+        let bind = format!("[[profile.mount]]\ntarget = \"/data\"\nsource = {below:?}\n{settings}\n");
         world.map("", &bind)?;
         let before = HostState::now();
         let fuse = Fuse::mount(&mount, Server::Stopped)?;
@@ -134,7 +134,7 @@ fn killed() -> Verdict {
     let mount = world.directory("mount")?;
     let below = mount.join("work");
     let bind =
-        |settings: &str| format!("[[profile.mount]]\ntarget = \"/work\"\nsource = {below:?}\n{settings}\n");
+        |settings: &str| format!("[[profile.mount]]\ntarget = \"/data\"\nsource = {below:?}\n{settings}\n");
     for (at, entries) in
         [(&bob.home, HOME), (&mount, &bind("open_as = \"root\"")), (&mount, &bind("open_as = \"user\""))]
     {
@@ -213,17 +213,17 @@ fn living_home() -> Verdict {
     let bob = users::bob()?;
     let world = World::new()?;
     let home = bob.home.join("deep/er");
-    let entries = format!("{HOME}[[profile.mount]]\ntarget = \"/work\"\nsource = {home:?}\n");
+    let entries = format!("{HOME}[[profile.mount]]\ntarget = \"/data\"\nsource = {home:?}\n");
     for wall in ["pidns", "none"] {
         world.map(&format!("wall = {wall:?}"), &entries)?;
         let before = HostState::now();
         let fuse = Fuse::mount(&bob.home, Server::Answering)?;
-        let script = "pwd; test -d /work/more && echo work; cat /proc/self/status | grep SigBlk; ps -o pid= --ppid $$ | wc -l";
+        let script = "pwd; test -d /data/more && echo data; cat /proc/self/status | grep SigBlk; ps -o pid= --ppid $$ | wc -l";
         let words = ["--user", &bob.name, "--", "sh", "-c", script];
         let (outcome, took) = timed(world.enter(words)?)?;
         let text = outcome.output()?;
         // `ps` and `wc` are the only children: no scout was left to the program.
-        let must = format!("{}\nwork\nSigBlk:\t0000000000000000\n2\n", bob.home.display());
+        let must = format!("{}\ndata\nSigBlk:\t0000000000000000\n2\n", bob.home.display());
         ensure_eq!(text, must, "what the session says (wall {wall})");
         ensure!(took < AT_ONCE, "it took {took:?}");
         drop(fuse);
