@@ -99,7 +99,7 @@ fn namespace_of(work: impl FnOnce() -> Result<()>) -> Result<OwnedFd> {
             let send = || -> Result<()> {
                 work()?;
                 let namespace = sys::nsfs::mounts_at(own?.as_fd())?;
-                Ok(sys::fd::send(theirs.as_fd(), namespace.as_fd())?)
+                Ok(sys::fd::send_with(theirs.as_fd(), b"\n", namespace.as_fd())?)
             };
             let sent = send();
             sys::process::exit_now(u8::from(sent.is_err()))

@@ -9,7 +9,7 @@ use session_sandbox::cli::control::{self, Control, Whose};
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::subject::Door;
 use session_sandbox::plan::{self, Command, Request};
-use session_sandbox::registry::{Inventory, Registry};
+use session_sandbox::registry::{Inventory, Registry, Swept};
 use session_sandbox::{Error, ErrorKind, host, run};
 
 fn main() -> ExitCode {
@@ -29,10 +29,18 @@ fn control() -> Result<u8, Error> {
     if let Control::Say(text) = control {
         return print(&text);
     }
-    let registry = match Registry::open_if_there()? {
-        Some(registry) => registry,
-        None if matches!(control, Control::List { .. } | Control::Gc { .. }) => Registry::open()?,
-        None => return Err(nothing("no session has been entered since this host was started")),
+    if !rustix::process::geteuid().is_root() {
+        let message = "what lives on this host is for root to see and to end";
+        return Err(Error::new(ErrorKind::Request, message).help("run sessionctl as root"));
+    }
+    let Some(registry) = Registry::open_if_there()? else {
+        return match control {
+            Control::List { json: true } => print(&to_json(&Inventory::default())?),
+            Control::List { json: false } => print(&table(&Inventory::default())),
+            Control::Gc { json: true } => print(&to_json(&Swept::default())?),
+            Control::Gc { json: false } => print(&swept_text(Swept::default())),
+            _ => Err(nothing("no session has been entered since this host was started")),
+        };
     };
     match control {
         Control::Say(_) => Ok(0),
@@ -42,11 +50,7 @@ fn control() -> Result<u8, Error> {
         }
         Control::Gc { json } => {
             let swept = registry.sweep()?;
-            let text = format!(
-                "taken away: {} sessions, {} views; left alone: {} views in use by a login\n",
-                swept.sessions, swept.views, swept.busy
-            );
-            print(&if json { to_json(&swept)? } else { text })
+            print(&if json { to_json(&swept)? } else { swept_text(swept) })
         }
         Control::End { whose: Whose::User(name) } => {
             let subject = host::subject(&name, door())?;
@@ -118,6 +122,13 @@ fn enter(
 /// How the administrator comes in: profiles are named, not matched.
 fn door() -> Door {
     Door { service: "sessionctl".to_owned(), ..Door::command_line() }
+}
+
+fn swept_text(swept: Swept) -> String {
+    format!(
+        "taken away: {} sessions, {} views; left alone: {} views in use by a login\n",
+        swept.sessions, swept.views, swept.busy
+    )
 }
 
 fn nothing(message: &str) -> Error {

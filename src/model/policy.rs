@@ -138,7 +138,7 @@ pub struct Environment {
 pub enum Mode {
     /// A mount namespace that holds the tree and nothing else (`pivot_root`).
     Namespace,
-    /// The tree in a private mount namespace, entered by `chroot`; the host's tree stays behind it.
+    /// The tree in a private mount namespace, entered by `chroot`. Without a base namespace the host's tree stays behind it.
     Chroot,
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::LOCK_LIMIT;
 use crate::sys;
 use crate::sys::mount::Attributes;
-use crate::sys::process::{Fork, NewNamespaces};
+use crate::sys::nsfs::Kind;
 
 /// The pin's name begins with this, and goes on with the number of the mount namespace in which it is mounted: a
 /// service with a mount namespace of its own sees this folder's files and not the mounts on them.
@@ -68,10 +68,10 @@ pub(super) fn sweep(folder: BorrowedFd<'_>) -> sys::Result<()> {
         return Ok(());
     }
     let _lock = sys::lock::lock_file(folder, LOCK, LOCK_LIMIT)?;
-    let living = sys::nsfs::living_mount_namespaces()?;
+    let living = sys::nsfs::everybody(Kind::Mounts)?;
     for pin in &pins {
-        let number = pin.strip_prefix(PIN).and_then(|number| number.parse().ok());
-        if number.is_none_or(|number| !living.contains(&number)) {
+        let number = pin.strip_prefix(PIN).and_then(|number| number.parse::<u64>().ok());
+        if number.is_none_or(|number| living.iter().all(|(_, other)| *other != number)) {
             remove_pin(folder, pin)?;
         }
     }
@@ -119,35 +119,26 @@ pub(super) fn remove_pin(folder: BorrowedFd<'_>, name: &str) -> sys::Result<()> 
 
 /// Has a child make the namespace, on this processor if one is named, and takes it over.
 fn make(processor: Option<usize>) -> sys::Result<OwnedFd> {
-    let (ours, theirs) = sys::fd::socket_pair()?;
-    match sys::process::fork(NewNamespaces::default())? {
-        Fork::Child => {
-            drop(ours);
-            let made =
-                isolate(processor).and_then(|namespace| sys::fd::send(theirs.as_fd(), namespace.as_fd()));
-            sys::process::exit_now(
-                made.map_or_else(|error| u8::try_from(error.errno()).unwrap_or(255), |()| 0),
-            )
+    let (why_not, namespace) = sys::process::from_child(|to| {
+        let sent = isolate(processor).and_then(|namespace| sys::fd::send_with(to, b"\n", namespace.as_fd()));
+        if let Err(error) = sent {
+            // With nobody listening there is nobody to tell.
+            let _ = sys::path::write_all(to, format!("{error}: {}", error.reason()).as_bytes());
         }
-        Fork::Parent(child) => {
-            drop(theirs);
-            let received = sys::fd::receive(ours.as_fd());
-            let errno = sys::signal::wait_for_exit(child)?;
-            received?.1.ok_or_else(|| {
-                sys::Error::new("making a mount namespace in a child", Errno::from_raw_os_error(errno.into()))
-            })
-        }
-    }
+    })?;
+    namespace.ok_or_else(|| {
+        let why_not = String::from_utf8_lossy(&why_not);
+        sys::Error::new(format!("the child that made the base namespace: {why_not}"), Errno::CHILD)
+    })
 }
 
 fn isolate(processor: Option<usize>) -> sys::Result<OwnedFd> {
-    sys::process::die_with_parent()?;
     if let Some(processor) = processor {
         sys::process::stay_on(processor)?;
     }
     sys::namespace::unshare_mounts()?;
     sys::mount::stop_sending_mount_events()?;
-    let namespace = sys::nsfs::own_mounts()?;
+    let namespace = sys::nsfs::own(Kind::Mounts)?;
     let parameters = [
         ("source", "session-sandbox".to_owned()),
         ("mode", "755".to_owned()),

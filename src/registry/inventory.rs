@@ -12,7 +12,7 @@ use crate::sys;
 use crate::sys::nsfs::Kind;
 
 /// Everything that lives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Inventory {
     /// The shared views, by name and generation.
     pub namespaces: Vec<NamespaceEntry>,

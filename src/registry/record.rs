@@ -11,8 +11,6 @@ use crate::sys::nsfs::Handle;
 /// A shared view that has been built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceRecord {
-    /// The boot in which it was built.
-    pub boot: String,
     /// Counted from 1 as long as the scope's folder exists.
     pub generation: u32,
     /// The plan's digest.

@@ -243,7 +243,7 @@ impl LockedScope {
     }
 
     /// Removes the folder if nothing is left in it. Ends the lock.
-    pub(super) fn remove_if_empty(self) -> sys::Result<()> {
+    pub fn remove_if_empty(self) -> sys::Result<()> {
         remove_folder_if_empty(self.scopes.as_fd(), self.folder.as_fd(), &self.name)
     }
 

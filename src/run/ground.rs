@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Relayed};
 use crate::plan::Plan;
 use crate::registry::{ProcessId, Registry, Session, SessionRecord};
 use crate::sys;
@@ -55,7 +55,7 @@ impl Ground {
         self.registry.as_ref().ok_or_else(|| {
             let error = Error::new(ErrorKind::Host, "a shared view needs the folder /run/session-sandbox");
             let error = match &self.missing {
-                Some(missing) => error.caused_by(Sentences(missing.sentences().join(": "))),
+                Some(missing) => error.caused_by(Error::from(Relayed::from(missing))),
                 None => error,
             };
             error.help("let root mount a tmpfs there, or set `scope = \"session\"`")
@@ -94,14 +94,3 @@ impl OnRecord {
         }
     }
 }
-
-#[derive(Debug)]
-struct Sentences(String);
-
-impl std::fmt::Display for Sentences {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Sentences {}

@@ -60,20 +60,6 @@ pub(super) fn become_user(
     Ok(())
 }
 
-/// Gives up everything but the number 0: what process 1 of a shared view needs is to wait, and to remove its own record.
-pub(super) fn become_keeper() -> Result<(), BecomeError> {
-    sys::identity::set_groups(&[])?;
-    sys::identity::set_gid(0)?;
-    sys::capability::clear_ambient()?;
-    sys::capability::limit_bounding_set(0)?;
-    sys::capability::reset_secure_bits()?;
-    sys::identity::set_uid(0)?;
-    sys::capability::limit_sets(0)?;
-    sys::identity::leave_keyring()?;
-    sys::capability::set_no_new_privs()?;
-    Ok(())
-}
-
 /// Compares what the kernel says of this process with what it should be.
 fn prove(who: &Identity, keep: u64, now: &Credentials) -> Result<(), BecomeError> {
     let mut checks = vec![

@@ -13,10 +13,23 @@ use super::{Runner, identity};
 use crate::error::{Error, ErrorKind};
 use crate::model::policy::Linger;
 use crate::plan::Plan;
+use crate::plan::step::Identity;
 use crate::registry::Watch;
 use crate::sys;
 use crate::sys::fifo::Changes;
+use crate::sys::identity::StatusFile;
 use crate::sys::signal::{Children, Queue};
+
+/// Nothing but the number 0: what process 1 of a shared view needs is to wait, and to remove its own record.
+const RIGHTLESS: Identity = Identity {
+    uid: 0,
+    gid: 0,
+    groups: Some(Vec::new()),
+    capabilities: 0,
+    no_new_privs: true,
+    landlock: false,
+    umask: 0o077,
+};
 
 /// What a view that is complete tells the login that had it built.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -38,18 +51,22 @@ pub(super) fn build(plan: &Plan, runner: &mut dyn Runner) -> Result<Built, Error
     Ok(Built { root })
 }
 
-/// Becomes the keeper of what was built, and says so through `report`. Comes back only with an error.
-pub(super) fn keep(
-    watch: &Watch,
+/// Builds the view, becomes its keeper, and says so through `report`. Comes back only with an error.
+pub(super) fn build_and_keep(
+    plan: &Plan,
     linger: Linger,
-    built: Built,
+    watch: &Watch,
+    runner: &mut dyn Runner,
     report: OwnedFd,
 ) -> Result<Infallible, Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Enter, "process 1 of the shared view").caused_by(error);
+    // Opened here: once the root is switched there may be no /proc.
+    let status = StatusFile::open().map_err(failed)?;
+    let built = build(plan, runner)?;
     let signals = Queue::open().map_err(failed)?;
     sys::fd::drop_standard().map_err(failed)?;
-    identity::become_keeper()
+    identity::become_user(&RIGHTLESS, false, Some(status))
         .map_err(|error| Error::new(ErrorKind::Enter, "process 1 of the shared view").caused_by(error))?;
     sys::process::hide_memory(true).map_err(failed)?;
     let changes = Changes::of(&[signals.as_fd(), watch.lease()]).map_err(failed)?;
@@ -90,7 +107,7 @@ fn watch_until_over(
                 Linger::Processes => children == Children::None,
                 Linger::Seconds(limit) => {
                     let left = Duration::from_secs(limit.into()).saturating_sub(since.elapsed());
-                    wait = Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).saturating_add(1));
+                    wait = Some(left + Duration::from_millis(1));
                     left.is_zero()
                 }
             }

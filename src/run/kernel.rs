@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::host::{Sources, WalkError};
 use crate::model::path::AbsPath;
 use crate::model::policy::{Attributes, Propagation};
-use crate::plan::step::{Ids, Make, Mount, Namespace, Node, Plan, Seal, Step, Switch, TreeStep};
+use crate::plan::step::{Ids, Make, Mount, Node, Plan, Seal, Step, Switch, TreeStep};
 use crate::sys;
 use crate::sys::identity::StatusFile;
 use crate::sys::mount::Detached;
@@ -118,10 +118,10 @@ impl Kernel {
         Ok(())
     }
 
-    fn isolate(&mut self, namespace: &Namespace) -> sys::Result<()> {
+    fn isolate(&mut self) -> sys::Result<()> {
         self.status = Some(StatusFile::open()?);
         sys::process::set_umask(0);
-        if !namespace.base {
+        if !self.on_base {
             sys::namespace::unshare_mounts()?;
             return sys::mount::stop_sending_mount_events();
         }
@@ -317,7 +317,7 @@ impl Runner for Kernel {
         let failed = |error: sys::Error| StepError::new(super::phase_of(step), describe(step), error);
         match step {
             Step::Gather(at, step) => self.gather(*at, step),
-            Step::Isolate(namespace) => self.isolate(namespace).map_err(|error| {
+            Step::Isolate(_) => self.isolate().map_err(|error| {
                 let hint = isolate_help(error.errno(), self.in_user_namespace);
                 let failed = failed(error);
                 match hint {

@@ -1,11 +1,13 @@
 //! What an administrator does to views and sessions that live: go in and look, or end them.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::ground::Ground;
 use super::program::Inherited;
 use super::shared::Entrant;
 use crate::error::{Error, ErrorKind};
+use crate::host;
 use crate::plan::Plan;
 use crate::plan::step::Identity;
 use crate::registry::{Door, Inventory, Living, Registry};
@@ -13,7 +15,7 @@ use crate::sys;
 use crate::sys::signal::Queue;
 
 /// How long a view's keeper has to end by itself.
-const KEEPER_LIMIT: u32 = 2_000;
+const KEEPER_LIMIT: Duration = Duration::from_secs(2);
 /// How often processes that are made while others are ended are looked for.
 const ROUNDS: usize = 100;
 
@@ -40,15 +42,19 @@ pub fn views_of(inventory: &Inventory, uid: u32) -> Vec<String> {
 }
 
 /// Runs the program of `plan` in the newest generation of the living view `name`, whatever plan built that; as root
-/// with all of its rights, if `as_root`.
+/// with all of its rights, if `as_root`: then in the view itself and no copy of it, so that what root mounts is there
+/// for all.
 pub fn enter_view(plan: &Plan, ground: &Ground, name: &str, as_root: bool) -> Result<u8, Error> {
+    host::can_start(plan)?;
     let open_files = sys::fd::limit().0;
     let signals = Queue::open().map_err(|error| failed("cannot wait for the program", error))?;
     let scope = ground.registry()?.scope(name)?;
-    let view = scope.living()?.pop().ok_or_else(|| {
-        Error::new(ErrorKind::Request, format!("{name} does not live"))
-            .help("`sessionctl list` shows what does")
-    })?;
+    let Some(view) = scope.living()?.pop() else {
+        // Looking made the folder.
+        let _ = scope.remove_if_empty();
+        return Err(Error::new(ErrorKind::Request, format!("{name} does not live"))
+            .help("`sessionctl list` shows what does"));
+    };
     let session = ground.begin_session(plan, Some((name.to_owned(), view.record.generation)))?;
     drop(scope);
     let root = Identity {
@@ -61,7 +67,7 @@ pub fn enter_view(plan: &Plan, ground: &Ground, name: &str, as_root: bool) -> Re
         umask: 0o022,
     };
     let identity = if as_root { &root } else { &plan.identity };
-    let who = Entrant { identity, exec: &plan.exec, private_copy: false };
+    let who = Entrant { identity, exec: &plan.exec, private_copy: false, shows_terminal: !as_root };
     let ended = who.enter(view, Inherited { open_files }, &signals);
     session.end();
     ended
@@ -108,6 +114,7 @@ pub fn end_view(registry: &Registry, name: &str) -> Result<usize, Error> {
             .remove(record.generation)
             .map_err(|error| failed("cannot take a view off the record", error))?;
     }
+    let _ = scope.remove_if_empty();
     Ok(count)
 }
 

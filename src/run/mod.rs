@@ -24,6 +24,7 @@ mod program;
 mod session;
 mod shared;
 mod supervise;
+mod view;
 
 use std::fmt;
 

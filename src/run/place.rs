@@ -4,7 +4,7 @@
 //! appears on the host complete, by a single `move_mount`, and goes away by a single unmount. What a crash can leave
 //! is therefore one mount or none, and the journal, written before either, says where to look.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Error, ErrorKind, Relayed};
 use crate::host::{Trust, WalkError, walk};
@@ -14,7 +14,6 @@ use crate::plan::step::RootSwitch;
 use crate::sys;
 use crate::sys::mount::Detached;
 use crate::sys::path::Kind;
-use crate::sys::process::{Fork, NewNamespaces};
 
 use super::session::make_room_for_descriptors;
 use super::{Ground, Kernel, run_steps};
@@ -137,42 +136,29 @@ fn settled(journal: &Journal, at: &AbsPath) -> Result<Record, Error> {
 /// Has a child put the tree together in a mount namespace of its own, and takes it over.
 fn build_apart(plan: &Plan) -> Result<Detached, Error> {
     let failed = |error: sys::Error| Error::new(ErrorKind::Build, "cannot build the tree").caused_by(error);
-    let (ours, theirs) = sys::fd::socket_pair().map_err(failed)?;
-    match sys::process::fork(NewNamespaces::default()).map_err(failed)? {
-        Fork::Child => {
-            drop(ours);
-            let built = build_and_send(plan, &theirs);
-            if let Err(error) = &built
-                && let Ok(line) = serde_json::to_vec(&Relayed::from(error))
-            {
-                let _ = sys::path::write_all(theirs.as_fd(), &line);
-            }
-            sys::process::exit_now(u8::from(built.is_err()))
+    let (bytes, tree) = sys::process::from_child(|to| {
+        if let Err(error) = build_and_send(plan, to)
+            && let Ok(line) = serde_json::to_vec(&Relayed::from(&error))
+        {
+            // With nobody listening there is nobody to tell.
+            let _ = sys::path::write_all(to, &line);
         }
-        Fork::Parent(child) => {
-            drop(theirs);
-            let received = sys::fd::receive(ours.as_fd()).map_err(failed);
-            let _ = sys::signal::wait_for_end(child);
-            let (bytes, tree) = received?;
-            match (tree, serde_json::from_slice::<Relayed>(&bytes)) {
-                (Some(tree), _) => Ok(tree.into()),
-                (None, Ok(relayed)) => Err(relayed.into()),
-                (None, Err(_)) => {
-                    Err(Error::new(ErrorKind::Build, "the process that built the tree was killed"))
-                }
-            }
-        }
+    })
+    .map_err(failed)?;
+    match (tree, serde_json::from_slice::<Relayed>(&bytes)) {
+        (Some(tree), _) => Ok(tree.into()),
+        (None, Ok(relayed)) => Err(relayed.into()),
+        (None, Err(_)) => Err(Error::new(ErrorKind::Build, "the process that built the tree was killed")),
     }
 }
 
-fn build_and_send(plan: &Plan, to: &OwnedFd) -> Result<(), Error> {
+fn build_and_send(plan: &Plan, to: BorrowedFd<'_>) -> Result<(), Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Build, "cannot hand the tree over").caused_by(error);
-    sys::process::die_with_parent().map_err(failed)?;
     let mut kernel = Kernel::new(plan, &Ground::default());
     run_steps(plan, &mut kernel)?;
     let tree = kernel.clone_whole().map_err(failed)?;
-    sys::fd::send(to.as_fd(), tree.as_fd()).map_err(failed)
+    sys::fd::send_with(to, b"\n", tree.as_fd()).map_err(failed)
 }
 
 /// The directories on the way to `at` that are not there, outermost first. Those that are there must be root's.

@@ -68,7 +68,10 @@ pub fn enter(plan: &Plan, ground: &Ground, runner: &mut dyn Runner) -> Result<u8
         session.end();
         return ended;
     }
-    run_steps(plan, runner)?;
+    if let Err(error) = run_steps(plan, runner) {
+        session.end();
+        return Err(error.into());
+    }
     match become_program(&plan.exec, inherited)? {}
 }
 

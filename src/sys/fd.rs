@@ -1,7 +1,9 @@
 //! The descriptors a process starts with and ends with.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -113,28 +115,32 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 
 /// Has the other end of this pipe been closed? Does not wait.
 pub fn is_closed(end: BorrowedFd<'_>) -> Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::event::{PollFd, PollFlags, poll};
     let mut polled = [PollFd::from_borrowed_fd(end, PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&at_once)).map_err(|errno| Error::new("poll()", errno))?;
     Ok(polled[0].revents().contains(PollFlags::HUP))
 }
 
-/// Waits until there is something to read, or the other end is closed, for so many milliseconds at most. `true` when
-/// that is so.
-pub fn wait_readable(fd: BorrowedFd<'_>, milliseconds: u32) -> Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    let limit = Timespec {
-        tv_sec: i64::from(milliseconds / 1000),
-        tv_nsec: i64::from(milliseconds % 1000) * 1_000_000,
-    };
+/// Waits until there is something to read, or the other end is closed, for `limit` at most. `true` when that is so.
+pub fn readable_within(fd: BorrowedFd<'_>, limit: Duration) -> Result<bool> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let deadline = Instant::now() + limit;
     loop {
-        match poll(&mut polled, Some(&limit)) {
+        let left = timespec(deadline.saturating_duration_since(Instant::now()));
+        match poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&left)) {
             Ok(ready) => return Ok(ready > 0),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::new("poll(fd)", errno)),
         }
+    }
+}
+
+/// As the kernel takes it.
+pub(super) fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
     }
 }
 
@@ -158,11 +164,6 @@ pub fn socket_pair() -> Result<(OwnedFd, OwnedFd)> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(|errno| Error::new("socketpair(AF_UNIX)", errno))
-}
-
-/// Sends a descriptor.
-pub fn send(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> Result<()> {
-    send_with(socket, b"\n", descriptor)
 }
 
 /// Sends bytes, which must be some, and a descriptor with them.

@@ -2,6 +2,7 @@
 //! however it went.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::epoll;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -56,12 +57,9 @@ impl Changes {
         self.0.as_fd()
     }
 
-    /// Waits until something has changed, or this many milliseconds have passed.
-    pub fn wait(&self, milliseconds: Option<u64>) -> Result<()> {
-        let limit = milliseconds.map(|milliseconds| rustix::event::Timespec {
-            tv_sec: i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(milliseconds % 1000).unwrap_or(0) * 1_000_000,
-        });
+    /// Waits until something has changed, or this time has passed.
+    pub fn wait(&self, limit: Option<Duration>) -> Result<()> {
+        let limit = limit.map(super::fd::timespec);
         let mut events =
             [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 4];
         match epoll::wait(&self.0, &mut events, limit.as_ref()) {

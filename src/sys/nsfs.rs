@@ -10,7 +10,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::Pid;
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use super::{Error, Result};
@@ -39,9 +38,9 @@ struct RawHandle {
     bytes: [u8; HANDLE_MAX],
 }
 
-/// The mount namespace that this process is in.
-pub fn own_mounts() -> Result<OwnedFd> {
-    open("/proc/self/ns/mnt")
+/// The namespace of this kind that this process is in.
+pub fn own(kind: Kind) -> Result<OwnedFd> {
+    open(&format!("/proc/self/ns/{}", kind.name()))
 }
 
 /// The number of the mount namespace that this process is in.
@@ -56,11 +55,6 @@ pub fn own_number() -> Result<u64> {
 pub fn mounts_at(folder: BorrowedFd<'_>) -> Result<OwnedFd> {
     rustix::fs::openat(folder, "ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::new("openat(/proc/PID, \"ns/mnt\")", errno))
-}
-
-/// The mount namespace of a child that has not been waited for.
-pub fn mounts_of(child: Pid) -> Result<OwnedFd> {
-    open(&format!("/proc/{}/ns/mnt", child.as_raw_nonzero()))
 }
 
 fn open(path: &str) -> Result<OwnedFd> {
@@ -176,7 +170,7 @@ pub fn of_number(pid: i32, kind: Kind) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// A kind of namespace, by its name in `/proc/PID/ns`.
+/// A kind of namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Mounts.
@@ -186,47 +180,43 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(self, pid: i32) -> String {
-        let name = match self {
+    /// Its name in `/proc/PID/ns`.
+    fn name(self) -> &'static str {
+        match self {
             Self::Mounts => "mnt",
             Self::Pids => "pid",
-        };
-        format!("/proc/{pid}/ns/{name}")
+        }
+    }
+
+    fn of(self, pid: i32) -> String {
+        format!("/proc/{pid}/ns/{}", self.name())
     }
 }
 
-/// The numbers of the processes in this namespace. Looks at every process there is.
-pub fn processes(namespace: BorrowedFd<'_>, kind: Kind) -> Result<Vec<i32>> {
-    let wanted = number(namespace)?;
+/// Every process there is, and the number of its namespace of this kind.
+pub fn everybody(kind: Kind) -> Result<Vec<(i32, u64)>> {
     let failed = |error| Error::new("read(\"/proc\")", error);
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
         // A process that ends meanwhile is in no namespace.
-        if rustix::fs::stat(kind.of(pid)).is_ok_and(|stat| stat.st_ino == wanted) {
-            found.push(pid);
-        }
+        found.extend(rustix::fs::stat(kind.of(pid)).map(|stat| (pid, stat.st_ino)));
     }
     Ok(found)
 }
 
-/// The numbers of the mount namespaces that any process is in. Looks at every process there is.
-pub fn living_mount_namespaces() -> Result<std::collections::BTreeSet<u64>> {
-    let failed = |error| Error::new("read(\"/proc\")", error);
-    let mut found = std::collections::BTreeSet::new();
-    for entry in std::fs::read_dir("/proc").map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-        found.extend(rustix::fs::stat(Kind::Mounts.of(pid)).map(|stat| stat.st_ino));
-    }
-    Ok(found)
+/// The numbers of the processes in this namespace. Looks at every process there is.
+pub fn processes(namespace: BorrowedFd<'_>, kind: Kind) -> Result<Vec<i32>> {
+    let wanted = number(namespace)?;
+    let all = everybody(kind)?.into_iter();
+    Ok(all.filter(|(_, number)| *number == wanted).map(|(pid, _)| pid).collect())
 }
 
 /// Is the process with this number in this mount namespace?
 pub fn is_process_in(pid: i32, namespace: BorrowedFd<'_>) -> Result<bool> {
     let wanted = number(namespace)?;
-    Ok(rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).is_ok_and(|stat| stat.st_ino == wanted))
+    Ok(rustix::fs::stat(Kind::Mounts.of(pid)).is_ok_and(|stat| stat.st_ino == wanted))
 }
 
 fn is_gone(error: &Error) -> bool {

@@ -1,6 +1,7 @@
 //! Processes that are not this one's children, held by a descriptor so that a number that was used again is nobody.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -22,12 +23,12 @@ pub fn open(pid: i32) -> Result<Option<OwnedFd>> {
 
 /// Has the process not ended yet?
 pub fn is_running(pidfd: BorrowedFd<'_>) -> Result<bool> {
-    wait(pidfd, 0).map(|ended| !ended)
+    wait(pidfd, Duration::ZERO).map(|ended| !ended)
 }
 
-/// Waits until the process has ended, for so many milliseconds at most. `true` when it has.
-pub fn wait(pidfd: BorrowedFd<'_>, milliseconds: u32) -> Result<bool> {
-    super::fd::wait_readable(pidfd, milliseconds)
+/// Waits until the process has ended, for `limit` at most. `true` when it has.
+pub fn wait(pidfd: BorrowedFd<'_>, limit: Duration) -> Result<bool> {
+    super::fd::readable_within(pidfd, limit)
 }
 
 /// Ends the process.
@@ -81,7 +82,7 @@ mod tests {
         let pidfd = open(number).unwrap().unwrap();
         assert!(start_time(number).unwrap() >= start_time(me).unwrap());
         kill(pidfd.as_fd()).unwrap();
-        assert!(wait(pidfd.as_fd(), 5000).unwrap());
+        assert!(wait(pidfd.as_fd(), Duration::from_secs(5)).unwrap());
         child.wait().unwrap();
         assert!(open(number).unwrap().is_none());
         assert_eq!(start_time(number).unwrap(), None);

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sched::CloneFlags;
@@ -54,6 +55,27 @@ pub struct NewNamespaces {
     pub pid: bool,
     /// Users and capabilities.
     pub user: bool,
+}
+
+/// Has a child make something and send it: `work` runs there and writes to the socket. Returns what was sent, bytes and a
+/// descriptor; nothing at all when the child was killed. The child ends with this process.
+pub fn from_child(work: impl FnOnce(BorrowedFd<'_>)) -> Result<(Vec<u8>, Option<OwnedFd>)> {
+    let (ours, theirs) = super::fd::socket_pair()?;
+    match fork(NewNamespaces::default())? {
+        Fork::Child => {
+            drop(ours);
+            if die_with_parent().is_ok() {
+                work(theirs.as_fd());
+            }
+            exit_now(0)
+        }
+        Fork::Parent(child) => {
+            drop(theirs);
+            let received = super::fd::receive(ours.as_fd());
+            super::signal::wait_for_end(child)?;
+            received
+        }
+    }
 }
 
 /// Starts a child that is to become another program, and waits until it has, or has ended: like `vfork`, which saves

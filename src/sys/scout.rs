@@ -6,12 +6,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::process::{Pid, WaitOptions};
 
 use super::process::{Fork, NewNamespaces};
-use super::{Error, Result, fd, process};
+use super::{Error, Result, fd, pidfd, process};
 
 /// How long a killed child is waited for.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
@@ -73,7 +72,7 @@ pub fn send(limit: Duration, work: impl FnOnce(&Scout) -> Result<()>) -> Result<
 fn wait(child: Pid, hear: BorrowedFd<'_>, limit: Duration) -> Result<Return> {
     let mut back = 0;
     let mut deadline = Instant::now() + limit;
-    while is_readable(hear, deadline)? {
+    while fd::readable_within(hear, deadline.saturating_duration_since(Instant::now()))? {
         let mut bytes = [0_u8; 64];
         match rustix::io::read(hear, &mut bytes) {
             // Only the end of the child closes the pipe, so this does not wait.
@@ -96,12 +95,11 @@ fn wait(child: Pid, hear: BorrowedFd<'_>, limit: Duration) -> Result<Return> {
 /// Kills `child` and reaps it. A FUSE server that has taken a request and does not answer keeps even a killed process:
 /// that one is left to the kernel, which ends it as soon as the file system lets it go.
 fn give_up(child: Pid) -> Result<()> {
-    // The child has not been waited for, so its id is its own.
-    let ended = rustix::process::pidfd_open(child, PidfdFlags::empty())
-        .map_err(|errno| Error::new(format!("pidfd_open({child:?})"), errno))?;
-    rustix::process::pidfd_send_signal(&ended, Signal::KILL)
-        .map_err(|errno| Error::new(format!("pidfd_send_signal({child:?}, KILL)"), errno))?;
-    is_readable(ended.as_fd(), Instant::now() + LAST_MOMENT)?;
+    // The child has not been waited for, so its id is its own, and there is one.
+    if let Some(ended) = pidfd::open(child.as_raw_nonzero().get())? {
+        pidfd::kill(ended.as_fd())?;
+        pidfd::wait(ended.as_fd(), LAST_MOMENT)?;
+    }
     reap(child, WaitOptions::NOHANG)
 }
 
@@ -113,21 +111,6 @@ fn reap(child: Pid, options: WaitOptions) -> Result<()> {
             Ok(_) | Err(Errno::CHILD) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::new(format!("waitpid({child:?})"), errno)),
-        }
-    }
-}
-
-fn is_readable(end: BorrowedFd<'_>, deadline: Instant) -> Result<bool> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(&mut [PollFd::from_borrowed_fd(end, PollFlags::IN)], Some(&left)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::new("poll()", errno)),
         }
     }
 }

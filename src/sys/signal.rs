@@ -219,17 +219,3 @@ pub fn wait_for_end(child: rustix::process::Pid) -> Result<()> {
         }
     }
 }
-
-/// Waits until a child has ended, and says with which status: its own, or 128 and the number of the signal.
-pub fn wait_for_exit(child: rustix::process::Pid) -> Result<u8> {
-    let child_id = Pid::from_raw(child.as_raw_nonzero().get());
-    loop {
-        let status = match waitid(Id::Pid(child_id), WaitPidFlag::WEXITED) {
-            Ok(WaitStatus::Exited(_, code)) => code & 0xff,
-            Ok(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
-            Ok(_) | Err(nix::errno::Errno::EINTR) => continue,
-            Err(errno) => return Err(Error::new(format!("waitid({child:?})"), errno)),
-        };
-        return Ok(u8::try_from(status).unwrap_or(u8::MAX));
-    }
-}

@@ -47,8 +47,6 @@ fn at_once() -> Verdict {
     closed.expect("shut\n")?;
     let mut logins = Vec::new();
     for _ in 0..LOGINS {
-        let enter = host.world.session_enter(["--config", &host.world.path("map.toml").to_string_lossy()])?;
-        drop(enter);
         let script = format!(
             "echo waits; flock -s {gate} true; exec {} --config {} --user {} -- sh -c 'readlink /proc/self/ns/pid; read line'",
             crate::support::world::SESSION_ENTER,
