@@ -82,6 +82,16 @@ impl Registry {
         session::begin(self.folder.as_fd(), record).map_err(failed)
     }
 
+    /// Takes the session of this name, if it is that leader's, off the record, and lets go of its view where no process
+    /// watches for the end of the last session.
+    pub fn end_session(&self, name: &str, leader: &ProcessId) -> Result<(), Error> {
+        let view = session::end_of(self.folder.as_fd(), name, leader).map_err(failed)?;
+        match view {
+            Some((view, _)) => sweep::sweep_view(self, &view, &mut Swept::default()),
+            None => Ok(()),
+        }
+    }
+
     /// Takes away everything that belongs to nobody alive. Safe at any moment, any number of times.
     pub fn sweep(&self) -> Result<Swept, Error> {
         sweep::sweep(self)

@@ -47,6 +47,28 @@ impl Session {
     }
 }
 
+/// Takes the session of this name off the record, if it is that leader's, and says which view it was in.
+pub(super) fn end_of(
+    state: BorrowedFd<'_>,
+    name: &str,
+    leader: &ProcessId,
+) -> sys::Result<Option<(String, u32)>> {
+    let number = name.strip_prefix("Session");
+    if !number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err(sys::Error::new(format!("{name:?} is no session's name"), Errno::INVAL));
+    }
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    let users = sys::path::private_directory(state, USERS)?;
+    match read(sessions.as_fd(), name)? {
+        Some(record) if record.leader == *leader => {
+            remove(sessions.as_fd(), users.as_fd(), &record.user, name)?;
+            Ok(record.view)
+        }
+        // Swept already, or another one's by now.
+        _ => Ok(None),
+    }
+}
+
 /// Makes what is always there.
 pub(super) fn prepare(state: BorrowedFd<'_>) -> sys::Result<()> {
     let sessions = sys::path::private_directory(state, SESSIONS)?;

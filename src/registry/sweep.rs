@@ -23,22 +23,28 @@ pub(super) fn sweep(registry: &Registry) -> Result<Swept, Error> {
     let mut swept = Swept { sessions: session::sweep(state).map_err(super::failed)?, ..Swept::default() };
     let scopes = registry.scopes().map_err(super::failed)?;
     for name in crate::sys::path::list(scopes.as_fd()).map_err(super::failed)? {
-        let Some(locked) = scope::try_lock(state, &name).map_err(super::failed)? else {
-            swept.busy += 1;
-            continue;
-        };
-        let before = locked.generation_count().map_err(super::failed)?;
-        // Read under the lock: a session goes on record before the lock of its view is let go of.
-        locked.end_unwatched(|generation| {
-            let sessions = session::all(state)?;
-            Ok(sessions
-                .iter()
-                .filter_map(|(_, record)| record.as_ref()?.view.as_ref())
-                .any(|(view, number)| *view == name && *number == generation))
-        })?;
-        swept.views += before - locked.generation_count().map_err(super::failed)?.min(before);
-        locked.remove_if_empty().map_err(super::failed)?;
+        sweep_view(registry, &name, &mut swept)?;
     }
     base::sweep(state).map_err(super::failed)?;
     Ok(swept)
+}
+
+/// The same for one shared view.
+pub(super) fn sweep_view(registry: &Registry, name: &str, swept: &mut Swept) -> Result<(), Error> {
+    let state = registry.folder.as_fd();
+    let Some(locked) = scope::try_lock(state, name).map_err(super::failed)? else {
+        swept.busy += 1;
+        return Ok(());
+    };
+    let before = locked.generation_count().map_err(super::failed)?;
+    // Read under the lock: a session goes on record before the lock of its view is let go of.
+    locked.end_unwatched(|generation| {
+        let sessions = session::all(state)?;
+        Ok(sessions
+            .iter()
+            .filter_map(|(_, record)| record.as_ref()?.view.as_ref())
+            .any(|(view, number)| view == name && *number == generation))
+    })?;
+    swept.views += before - locked.generation_count().map_err(super::failed)?.min(before);
+    locked.remove_if_empty().map_err(super::failed)
 }

@@ -64,6 +64,19 @@ impl Ground {
 
     /// Puts the session of `plan` on record, where there is one. It ends with this process.
     pub(super) fn begin_session(&self, plan: &Plan, view: Option<(String, u32)>) -> Result<OnRecord, Error> {
+        if self.registry.is_none() {
+            return Ok(OnRecord(None));
+        }
+        self.begin_session_of(plan, view, ProcessId::own().map_err(crate::registry::failed)?)
+    }
+
+    /// The same for a session that ends with `leader`.
+    pub(super) fn begin_session_of(
+        &self,
+        plan: &Plan,
+        view: Option<(String, u32)>,
+        leader: ProcessId,
+    ) -> Result<OnRecord, Error> {
         let Some(registry) = &self.registry else { return Ok(OnRecord(None)) };
         let subject = &plan.subject;
         let record = SessionRecord {
@@ -76,7 +89,7 @@ impl Ground {
             display: subject.door.tty.clone().filter(|tty| tty.starts_with(':')),
             view,
             began: crate::registry::now(),
-            leader: ProcessId::own().map_err(crate::registry::failed)?,
+            leader,
         };
         registry.begin_session(record).map(|session| OnRecord(Some(session)))
     }
@@ -87,6 +100,11 @@ impl Ground {
 pub(super) struct OnRecord(Option<Session>);
 
 impl OnRecord {
+    /// `Session1`, say.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.0.as_ref().map(Session::name)
+    }
+
     /// Takes it off the record. What fails here is done by the next sweep: the program has ended, and its status counts.
     pub(super) fn end(self) {
         if let Some(session) = self.0 {

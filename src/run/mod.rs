@@ -14,6 +14,7 @@
 //! there is nothing to mock: tests run the real thing.
 #![forbid(unsafe_code)]
 
+mod door;
 mod ground;
 mod identity;
 mod keeper;
@@ -31,6 +32,7 @@ use std::fmt;
 use crate::plan::step::{Plan, Step};
 use crate::sys;
 
+pub use door::{Doorway, Origin, open_door};
 pub use ground::Ground;
 pub use kernel::Kernel;
 pub use manage::{Ended, end_user, end_view, enter_view, views_of};

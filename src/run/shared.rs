@@ -194,7 +194,7 @@ fn take_terminal() -> Option<Detached> {
 }
 
 /// What was entered must be what the record is about.
-fn expect_root(root: u64) -> Result<(), Error> {
+pub(super) fn expect_root(root: u64) -> Result<(), Error> {
     match sys::path::mount_at("/").map_err(failed)? {
         (true, mount) if mount == root => Ok(()),
         (_, mount) => Err(Error::new(

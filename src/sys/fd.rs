@@ -168,22 +168,36 @@ pub fn socket_pair() -> Result<(OwnedFd, OwnedFd)> {
 
 /// Sends bytes, which must be some, and a descriptor with them.
 pub fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: BorrowedFd<'_>) -> Result<()> {
+    send_with_all(socket, bytes, &[descriptor])
+}
+
+/// The same with up to four descriptors, or none.
+pub fn send_with_all(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-    let descriptors = [descriptor];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut message = SendAncillaryBuffer::new(&mut space);
-    message.push(SendAncillaryMessage::ScmRights(&descriptors));
+    if !descriptors.is_empty() && !message.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(Error::new("sendmsg(SCM_RIGHTS): more than four descriptors", Errno::INVAL));
+    }
     let bytes = [std::io::IoSlice::new(bytes)];
     sendmsg(socket, &bytes, &mut message, SendFlags::NOSIGNAL)
         .map(drop)
         .map_err(|errno| Error::new("sendmsg(SCM_RIGHTS)", errno))
 }
 
+/// The process that made this pair of sockets, by its number here; `None` when it is of another PID namespace.
+pub fn maker_of(socket: BorrowedFd<'_>) -> Result<Option<i32>> {
+    // Read by hand: rustix takes a process of another PID namespace, which has the number 0 here, for impossible.
+    nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerCredentials)
+        .map(|peer| Some(peer.pid()).filter(|pid| *pid > 0))
+        .map_err(|errno| Error::new("getsockopt(SO_PEERCRED)", errno))
+}
+
 /// Waits for one message: its bytes, and the descriptor that came with it, if one did. Nothing at all when the other
 /// end is closed.
 pub fn receive(socket: BorrowedFd<'_>) -> Result<(Vec<u8>, Option<OwnedFd>)> {
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-    let mut bytes = vec![0_u8; 16 * 1024];
+    let mut bytes = vec![0_u8; 64 * 1024];
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let length = loop {

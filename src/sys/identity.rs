@@ -20,6 +20,17 @@ pub fn groups() -> Result<Vec<u32>> {
     Ok(groups.into_iter().map(nix::unistd::Gid::as_raw).collect())
 }
 
+/// Takes off what is left of the caller's identity where a set-user-id program (`su`, `sudo`) has started this one as
+/// root: the real ids and the groups. Refused to anybody else.
+pub fn become_fully_root() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::new("geteuid(): not root", Errno::PERM));
+    }
+    set_groups(&[])?;
+    set_gid(0)?;
+    set_uid(0)
+}
+
 /// Sets the real, effective and saved group id.
 pub fn set_gid(gid: u32) -> Result<()> {
     let id = Gid::from_raw(gid);

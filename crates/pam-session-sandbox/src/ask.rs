@@ -1,0 +1,132 @@
+//! Asking the helper: one request, one reply with descriptors, and a limit to the time it may take.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use door_protocol::{MESSAGE_MAX, Reply, Request};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags,
+    SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+/// How long the helper may take. It has shorter limits of its own for locks, file systems and builds; this one is for
+/// a name service that does not answer.
+const LIMIT: Duration = Duration::from_secs(20);
+/// How long a killed helper is waited for: one that a dead file system holds is left to the kernel.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// Asks, and waits for the answer. No child is left when this returns.
+pub(crate) fn ask(helper: &Path, request: &Request) -> Result<(Reply, Vec<OwnedFd>), String> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| format!("socketpair(): {errno}"))?;
+    // The standard library starts it by posix_spawn: nothing is allocated between fork and exec, where another thread
+    // of the host could hold the allocator's lock. Its signals are the default ones, whatever the host's are.
+    let mut child = Command::new(helper)
+        .env_clear()
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("cannot start {}: {error}; install the package again", helper.display()))?;
+    let answer = converse(&ours, request);
+    if answer.is_err() {
+        // It has nothing to say any more.
+        let _ = child.kill();
+    }
+    let status = reap(&mut child);
+    match answer {
+        Ok((bytes, _)) if bytes.is_empty() => {
+            Err(format!("{} ended without an answer ({status})", helper.display()))
+        }
+        Ok((bytes, descriptors)) => Ok((Reply::decode(&bytes)?, descriptors)),
+        Err(why) => Err(format!("{}: {why}", helper.display())),
+    }
+}
+
+fn converse(socket: &OwnedFd, request: &Request) -> Result<(Vec<u8>, Vec<OwnedFd>), String> {
+    let bytes = request.encode();
+    if bytes.len() > MESSAGE_MAX {
+        return Err("the request is too long".to_owned());
+    }
+    let message = [IoSlice::new(&bytes)];
+    loop {
+        match sendmsg(socket, &message, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL) {
+            // A helper that is gone already is noticed by what it does not answer.
+            Ok(_) | Err(Errno::PIPE) => break,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(format!("sendmsg(): {errno}")),
+        }
+    }
+    wait_for(socket)?;
+    receive(socket)
+}
+
+fn wait_for(socket: &OwnedFd) -> Result<(), String> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        match poll(&mut [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)], Some(&left)) {
+            Ok(0) => {
+                return Err(format!(
+                    "no answer within {} s; a name service or a file system of the map does not answer",
+                    LIMIT.as_secs()
+                ));
+            }
+            Ok(_) => return Ok(()),
+            // A signal of the host's.
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(format!("poll(): {errno}")),
+        }
+    }
+}
+
+fn receive(socket: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>), String> {
+    let mut bytes = vec![0_u8; MESSAGE_MAX];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let length = loop {
+        let mut into = [IoSliceMut::new(&mut bytes)];
+        match recvmsg(socket, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            Ok(received) => break received.bytes,
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET) => break 0,
+            Err(errno) => return Err(format!("recvmsg(): {errno}")),
+        }
+    };
+    bytes.truncate(length);
+    let descriptors = ancillary
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    Ok((bytes, descriptors))
+}
+
+/// Waits for the child. A host that ignores SIGCHLD, or whose handler waits for every child, may have had it already.
+fn reap(child: &mut Child) -> String {
+    let deadline = Instant::now() + LIMIT.min(LAST_MOMENT);
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.to_string(),
+            Err(_) => return "its status went to somebody else".to_owned(),
+            Ok(None) if Instant::now() >= deadline => {
+                let _ = child.kill();
+                return "it does not end".to_owned();
+            }
+            Ok(None) => std::thread::sleep(Duration::from_micros(100)),
+        }
+    }
+}

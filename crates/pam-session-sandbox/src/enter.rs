@@ -1,0 +1,71 @@
+//! Moving the calling thread into a view, and back.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use door_protocol::Way;
+use rustix::thread::{
+    LinkNameSpaceType, Pid, ThreadNameSpaceType, gettid, move_into_link_name_space,
+    move_into_thread_name_spaces,
+};
+
+/// The way back to where the thread was. A namespace's descriptor is of no use to anybody without root's rights, so
+/// that what a forked child of the host inherits leads nowhere.
+#[derive(Debug)]
+pub(crate) struct Back {
+    mounts: OwnedFd,
+    pids: OwnedFd,
+    directory: Option<CString>,
+    thread: Pid,
+    process: Pid,
+}
+
+impl Back {
+    /// Remembers where the calling thread is.
+    pub(crate) fn new(mounts: OwnedFd, pids: OwnedFd) -> Self {
+        let directory = rustix::process::getcwd(Vec::new()).ok();
+        Self { mounts, pids, directory, thread: gettid(), process: rustix::process::getpid() }
+    }
+
+    /// Is this the thread that moved?
+    pub(crate) fn is_for_this_thread(&self) -> bool {
+        self.thread == gettid() && self.process == rustix::process::getpid()
+    }
+
+    /// Moves the thread back.
+    pub(crate) fn go(&self) -> Result<(), String> {
+        move_into_link_name_space(self.mounts.as_fd(), Some(LinkNameSpaceType::Mount))
+            .map_err(|errno| format!("setns(the host's mount namespace): {errno}"))?;
+        move_into_link_name_space(self.pids.as_fd(), Some(LinkNameSpaceType::ProcessID))
+            .map_err(|errno| format!("setns(the host's PID namespace): {errno}"))?;
+        if let Some(directory) = &self.directory {
+            // It may have been removed; `/` serves as well.
+            let _ = rustix::process::chdir(directory.as_c_str());
+        }
+        Ok(())
+    }
+}
+
+/// Moves the calling thread, and no other, to the root of the view. One call changes all of it or nothing.
+pub(crate) fn enter(way: Way, into: &OwnedFd) -> Result<(), String> {
+    // Root and current directory are the whole process's until now, and would move with all threads.
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)
+        .map_err(|errno| format!("unshare(CLONE_FS): {errno}"))?;
+    match way {
+        Way::Init => {
+            let both = ThreadNameSpaceType::MOUNT | ThreadNameSpaceType::PROCESS_ID;
+            move_into_thread_name_spaces(into.as_fd(), both)
+        }
+        Way::Mounts => move_into_link_name_space(into.as_fd(), Some(LinkNameSpaceType::Mount)),
+    }
+    .map_err(|errno| format!("setns({way:?}): {errno}; the view has ended in this moment, try again"))
+}
+
+/// Is this thread in another mount namespace than the host's process 1? `false` where that cannot be told.
+pub(crate) fn is_elsewhere() -> bool {
+    let number = |path: &str| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
+    match (number("/proc/thread-self/ns/mnt"), number("/proc/1/ns/mnt")) {
+        (Ok(own), Ok(first)) => own != first,
+        _ => false,
+    }
+}

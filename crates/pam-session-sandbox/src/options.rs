@@ -1,0 +1,97 @@
+//! The module's arguments in the PAM configuration.
+
+use std::path::PathBuf;
+
+/// Where the package installs the helper.
+const HELPER: &str = "/usr/libexec/session-sandbox/session-door";
+/// Members of this group are never kept in a view and never kept out, whatever the map says.
+const BREAK_GLASS: &str = "session-sandbox-exempt";
+
+/// What happens to a login when a session cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnError {
+    /// It is refused.
+    Deny,
+    /// It goes on in the host's view.
+    Host,
+}
+
+/// What happens to a login for which the map has no profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotFound {
+    /// It goes on in the host's view.
+    Ignore,
+    /// It is refused.
+    Deny,
+}
+
+/// All of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) profile: Option<String>,
+    pub(crate) mode: Option<String>,
+    pub(crate) config: Option<String>,
+    pub(crate) on_error: OnError,
+    pub(crate) not_found: NotFound,
+    pub(crate) break_glass: String,
+    pub(crate) helper: PathBuf,
+    pub(crate) debug: bool,
+    /// Where the module is to fail, in tests.
+    pub(crate) fault: Option<String>,
+    /// The first argument that is no option, and what to write in its place. The login is refused for it.
+    pub(crate) mistake: Option<String>,
+}
+
+impl Options {
+    /// Reads the arguments. A mistake does not make the others unknown: who is let in when something fails still holds.
+    pub(crate) fn of<'a>(arguments: impl Iterator<Item = &'a str>) -> Self {
+        let mut options = Self {
+            profile: None,
+            mode: None,
+            config: None,
+            on_error: OnError::Deny,
+            not_found: NotFound::Ignore,
+            break_glass: BREAK_GLASS.to_owned(),
+            helper: PathBuf::from(HELPER),
+            debug: false,
+            fault: None,
+            mistake: None,
+        };
+        for argument in arguments {
+            if let Err(mistake) = options.take(argument) {
+                options.mistake.get_or_insert(mistake);
+            }
+        }
+        options
+    }
+
+    fn take(&mut self, argument: &str) -> Result<(), String> {
+        let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
+        match (name, value) {
+            ("debug", "") => self.debug = true,
+            ("profile" | "breakglass", "") | ("config" | "helper", "") => {
+                return Err(format!("the option `{argument}` needs a value"));
+            }
+            ("profile", value) => self.profile = Some(value.to_owned()),
+            ("breakglass", value) => self.break_glass = value.to_owned(),
+            ("mode", "namespace" | "chroot") => self.mode = Some(value.to_owned()),
+            ("onerr", "deny") => self.on_error = OnError::Deny,
+            ("onerr", "host") => self.on_error = OnError::Host,
+            ("notfound", "ignore") => self.not_found = NotFound::Ignore,
+            ("notfound", "deny") => self.not_found = NotFound::Deny,
+            ("config", value) if value.starts_with('/') => self.config = Some(value.to_owned()),
+            ("helper", value) if value.starts_with('/') => self.helper = PathBuf::from(value),
+            ("fault", value) if cfg!(feature = "faults") => self.fault = Some(value.to_owned()),
+            ("mode", _) => return Err(format!("`{argument}`: write mode=namespace or mode=chroot")),
+            ("onerr", _) => return Err(format!("`{argument}`: write onerr=deny or onerr=host")),
+            ("notfound", _) => return Err(format!("`{argument}`: write notfound=ignore or notfound=deny")),
+            ("config" | "helper", _) => return Err(format!("`{argument}`: write an absolute path")),
+            _ => {
+                return Err(format!(
+                    "`{argument}` is no option; there are profile=, mode=, config=, onerr=, notfound=, breakglass=, helper= and debug"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! Opening and closing a session, as PAM asks for it.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+
+use door_protocol::{Purpose, Reply, Request, Way};
+
+use crate::ask::ask;
+use crate::enter::{self, Back};
+use crate::options::{NotFound, OnError, Options};
+use crate::sys::{Code, Item, Pam, Priority};
+
+/// What is remembered between open and close, in the PAM handle.
+pub(crate) type State = RefCell<Option<Open>>;
+
+/// A session that is open.
+#[derive(Debug)]
+pub(crate) struct Open {
+    user: String,
+    /// How often it was opened: a host that opens twice closes twice.
+    times: usize,
+    back: Back,
+    /// What it is called on record.
+    session: Option<String>,
+    /// What tells the view's keeper that this session is there. The kernel closes it however this process ends.
+    lease: Option<OwnedFd>,
+}
+
+/// `pam_sm_open_session`.
+pub(crate) fn open(pam: &Pam<'_>, options: &Options, silent: bool) -> Code {
+    let user = match pam.user() {
+        Ok(user) => user,
+        Err(why) => return refuse(pam, options, silent, &why),
+    };
+    if pam.is_root(&user) || pam.is_member(&user, &options.break_glass) {
+        return leave(pam, options, &user);
+    }
+    match try_open(pam, options, &user) {
+        Ok(Reply::NotFound(why)) => match options.not_found {
+            NotFound::Ignore => {
+                debug(pam, options, &format!("{user} stays in the host's view: {why}"));
+                Code::Success
+            }
+            NotFound::Deny => {
+                pam.log(Priority::Error, &format!("{user} is refused (notfound=deny): {why}"));
+                tell(pam, silent);
+                Code::SessionError
+            }
+        },
+        Ok(reply) => {
+            debug(pam, options, &format!("{user}: {reply:?}"));
+            Code::Success
+        }
+        Err(why) => refuse(pam, options, silent, &format!("{user}: {why}")),
+    }
+}
+
+/// The policy for everything that fails.
+fn refuse(pam: &Pam<'_>, options: &Options, silent: bool, why: &str) -> Code {
+    match options.on_error {
+        OnError::Deny => {
+            pam.log(Priority::Error, why);
+            tell(pam, silent);
+            Code::SessionError
+        }
+        OnError::Host => {
+            pam.log(Priority::Alert, &format!("in the HOST'S VIEW, because of onerr=host: {why}"));
+            Code::Success
+        }
+    }
+}
+
+fn tell(pam: &Pam<'_>, silent: bool) {
+    if !silent {
+        pam.tell(
+            "Your session cannot be opened. The system log of this host says why; ask its administrator.",
+        );
+    }
+}
+
+fn try_open(pam: &Pam<'_>, options: &Options, user: &str) -> Result<Reply, String> {
+    if let Some(mistake) = &options.mistake {
+        return Err(format!("the line of this module in the PAM configuration: {mistake}"));
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err("this program does not run as root, so it cannot open a session".to_owned());
+    }
+    let state = pam.state()?;
+    if let Some(open) = state.borrow_mut().as_mut() {
+        if open.user != user {
+            return Err(format!("a session of {} is open in this PAM handle", open.user));
+        }
+        open.times += 1;
+        return Ok(Reply::Stay("this PAM handle has an open session".to_owned()));
+    }
+    fault(options, "before-asking")?;
+    let (reply, descriptors) = ask(&options.helper, &request(pam, options, user, Purpose::Open))?;
+    let (way, session, environment) = match reply {
+        Reply::Enter { way, session, environment } => (way, session, environment),
+        Reply::Refused(why) => return Err(why),
+        other => return Ok(other),
+    };
+    let arrived = Arrived::of(descriptors)?;
+    let open = Open {
+        user: user.to_owned(),
+        times: 1,
+        back: Back::new(arrived.mounts, arrived.pids),
+        session: session.clone(),
+        lease: arrived.lease,
+    };
+    *state.borrow_mut() = Some(open);
+    let mut undo = Undo { pam, options, state, environment: &environment, entered: false };
+    fault(options, "before-entering")?;
+    environment.iter().try_for_each(|variable| pam.put_env(variable))?;
+    fault(options, "entering")?;
+    enter::enter(way, &arrived.into)?;
+    undo.entered = true;
+    drop(undo);
+    Ok(Reply::Enter { way, session, environment })
+}
+
+/// Takes back what was done for a session that is not entered after all, however it came to that.
+struct Undo<'a> {
+    pam: &'a Pam<'a>,
+    options: &'a Options,
+    state: &'a State,
+    environment: &'a [String],
+    entered: bool,
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if self.entered {
+            return;
+        }
+        for variable in self.environment {
+            self.pam.unset_env(variable);
+        }
+        let open = self.state.borrow_mut().take();
+        if let Some(open) = open {
+            forget(self.pam, self.options, open);
+        }
+    }
+}
+
+/// A user who is never kept in a view goes back to the host's, when `sudo` or `su` was called in one. Whatever fails,
+/// the login goes on.
+fn leave(pam: &Pam<'_>, options: &Options, user: &str) -> Code {
+    if !rustix::process::geteuid().is_root() || !enter::is_elsewhere() {
+        return Code::Success;
+    }
+    let left = ask(&options.helper, &request(pam, options, user, Purpose::Leave)).and_then(
+        |(reply, descriptors)| match (reply, descriptors.into_iter().next()) {
+            (Reply::Enter { way: Way::Mounts, .. }, Some(host)) => {
+                enter::enter(Way::Mounts, &host).map(|()| "has left the view for the host's".to_owned())
+            }
+            (Reply::Stay(why), _) => Ok(format!("stays: {why}")),
+            (reply, _) => Err(format!("{reply:?}")),
+        },
+    );
+    match left {
+        Ok(what) => debug(pam, options, &format!("{user} {what}")),
+        Err(why) => pam.log(Priority::Error, &format!("{user} stays in this view: {why}")),
+    }
+    Code::Success
+}
+
+/// `pam_sm_close_session`. What it does not do, or is not called to do, the next login of the user does.
+pub(crate) fn close(pam: &Pam<'_>, options: &Options) -> Code {
+    let Ok(state) = pam.state() else { return Code::Success };
+    let Some(mut open) = state.borrow_mut().take() else { return Code::Success };
+    if open.times > 1 {
+        open.times -= 1;
+        *state.borrow_mut() = Some(open);
+        return Code::Success;
+    }
+    // A child of the host's, like systemd's (sd-pam), or another thread: the one that moved is none of its business.
+    if !open.back.is_for_this_thread() || !rustix::process::geteuid().is_root() {
+        return Code::Success;
+    }
+    if let Err(why) = open.back.go() {
+        pam.log(Priority::Error, &format!("{}: cannot go back to the host's view: {why}", open.user));
+        return Code::SessionError;
+    }
+    forget(pam, options, open);
+    Code::Success
+}
+
+/// Takes the session off the record, and lets go of its lease.
+fn forget(pam: &Pam<'_>, options: &Options, open: Open) {
+    let Open { user, session, lease, .. } = open;
+    drop(lease);
+    let Some(session) = session else { return };
+    let purpose = Purpose::Close(session.clone());
+    match ask(&options.helper, &request(pam, options, &user, purpose)) {
+        Ok((Reply::Closed, _)) => {}
+        Ok((reply, _)) => pam.log(Priority::Error, &format!("{session} stays on record: {reply:?}")),
+        Err(why) => pam.log(Priority::Error, &format!("{session} stays on record: {why}")),
+    }
+}
+
+fn request(pam: &Pam<'_>, options: &Options, user: &str, purpose: Purpose) -> Request {
+    Request {
+        purpose,
+        user: user.to_owned(),
+        service: pam.item(Item::Service).unwrap_or_default(),
+        tty: pam.item(Item::Tty),
+        remote_host: pam.item(Item::RemoteHost),
+        profile: options.profile.clone(),
+        mode: options.mode.clone(),
+        config: options.config.clone(),
+    }
+}
+
+fn debug(pam: &Pam<'_>, options: &Options, text: &str) {
+    if options.debug {
+        pam.log(Priority::Debug, text);
+    }
+}
+
+/// The descriptors of a way in.
+struct Arrived {
+    into: OwnedFd,
+    mounts: OwnedFd,
+    pids: OwnedFd,
+    lease: Option<OwnedFd>,
+}
+
+impl Arrived {
+    fn of(descriptors: Vec<OwnedFd>) -> Result<Self, String> {
+        let count = descriptors.len();
+        let mut descriptors = descriptors.into_iter();
+        match (descriptors.next(), descriptors.next(), descriptors.next()) {
+            (Some(into), Some(mounts), Some(pids)) => {
+                Ok(Self { into, mounts, pids, lease: descriptors.next() })
+            }
+            _ => Err(format!("{count} descriptors came with the answer; is `ulimit -n` reached?")),
+        }
+    }
+}
+
+/// Fails where a test wants it.
+fn fault(options: &Options, place: &str) -> Result<(), String> {
+    match options.fault.as_deref() {
+        Some(wanted) if wanted == place => Err(format!("injected fault {place}")),
+        #[allow(clippy::panic, reason = "what a test asks for")]
+        Some(wanted) if wanted.strip_prefix("panic-") == Some(place) => panic!("injected panic {place}"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,232 @@
+//! The helper's part of a login through PAM: the host process enters by itself, and is given the way in.
+//!
+//! The host is root, and stays so for a while: it looks up users and groups, loads modules and writes logs with the
+//! view for its root. So the view must be one in which root can rely on every name (`expect_trusted`), and it must not
+//! need anything of the process that only a process of our own can be given.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::shared::{expect_root, find_or_build};
+use super::{Ground, Runner};
+use crate::error::{Error, ErrorKind};
+use crate::host::{self, Trust, WalkError, walk};
+use crate::model::path::AbsPath;
+use crate::model::policy::{Linger, OnChange, Scope, Wall};
+use crate::plan::Plan;
+use crate::plan::step::Share;
+use crate::registry::{Door, Living, ProcessId, Registry};
+use crate::sys;
+use crate::sys::nsfs::Kind;
+
+/// systemd's user manager goes on in the process that opened the session: it can enter a mount namespace, and no PID
+/// namespace, which only a new process can be born into.
+const STAYS_ITSELF: &str = "systemd-user";
+/// What a root process resolves after it has entered, by itself or through the C library.
+const RESOLVED_BY_ROOT: [&str; 30] = [
+    "/bin",
+    "/dev",
+    "/etc",
+    "/etc/environment",
+    "/etc/group",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/login.defs",
+    "/etc/nsswitch.conf",
+    "/etc/pam.d",
+    "/etc/passwd",
+    "/etc/security",
+    "/etc/shells",
+    "/etc/ssh",
+    "/home",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/usr/lib",
+    "/var",
+    "/var/run",
+];
+
+/// Where the host process is.
+#[derive(Debug)]
+pub struct Origin {
+    /// Its mount namespace.
+    pub mounts: OwnedFd,
+    /// The PID namespace that its children are born into.
+    pub pids: OwnedFd,
+    /// The host's mount namespace, when the process is in a view: a `sudo` or `su` that was called there.
+    pub host: Option<OwnedFd>,
+}
+
+/// The way into a view, for a process that enters by itself.
+#[derive(Debug)]
+pub struct Doorway {
+    /// Process 1 of it, or its mount namespace.
+    pub door: Door,
+    /// What tells its keeper that a session is there.
+    pub lease: Option<OwnedFd>,
+    /// The session on record.
+    pub session: Option<String>,
+}
+
+impl Origin {
+    /// Finds out where this process is, which is where its parent, the host process, is; and moves this process to the
+    /// host's view if that is in a session's.
+    pub fn take() -> Result<Self, Error> {
+        let failed = |error: sys::Error| {
+            Error::new(ErrorKind::Host, "cannot find out where this login comes from").caused_by(error)
+        };
+        let mounts = sys::nsfs::own(Kind::Mounts).map_err(failed)?;
+        let pids = sys::nsfs::own(Kind::Pids).map_err(failed)?;
+        let root = sys::path::mount_at("/").map_err(failed)?;
+        sys::nsfs::enter_mounts(mounts.as_fd()).map_err(failed)?;
+        if sys::path::mount_at("/").map_err(failed)? != root {
+            return Err(Error::new(ErrorKind::Host, "the program that asks for a session runs in a chroot")
+                .help("start it outside; a session entered there could not be left again"));
+        }
+        let number = sys::nsfs::number(mounts.as_fd()).map_err(failed)?;
+        // In a container process 1 may be hidden, and then there is nowhere to go.
+        let Ok(Some(host)) = sys::nsfs::of_number(1, Kind::Mounts) else {
+            return Ok(Self { mounts, pids, host: None });
+        };
+        if sys::nsfs::number(host.as_fd()).map_err(failed)? == number {
+            return Ok(Self { mounts, pids, host: None });
+        }
+        // A service with a mount namespace of its own is at home there; only a view of ours is left.
+        sys::nsfs::enter_mounts(host.as_fd()).map_err(failed)?;
+        let views = match Registry::open_if_there()? {
+            Some(registry) => registry.inventory()?.namespaces,
+            None => Vec::new(),
+        };
+        if views.iter().any(|view| view.record.mounts == number) {
+            return Ok(Self { mounts, pids, host: Some(host) });
+        }
+        sys::nsfs::enter_mounts(mounts.as_fd()).map_err(failed)?;
+        Ok(Self { mounts, pids, host: None })
+    }
+}
+
+/// Builds or finds the view of `plan` and gives the way in, for the host process `leader`. `None` when the process that
+/// came from `origin` is in that view already.
+///
+/// Afterwards this process is in the view itself: it must end.
+pub fn open_door(
+    plan: &Plan,
+    ground: &Ground,
+    origin: &Origin,
+    leader: ProcessId,
+    runner: &mut dyn Runner,
+) -> Result<Option<Doorway>, Error> {
+    host::can_start(plan)?;
+    expect_suitable(plan)?;
+    super::session::make_room_for_descriptors(plan)?;
+    let own;
+    let share = match &plan.share {
+        Some(share) => share,
+        None => {
+            own = share_of_one(plan, leader);
+            &own
+        }
+    };
+    let scope = ground.registry()?.scope(&share.name)?;
+    let (scope, view) = find_or_build(plan, share, scope, runner)?;
+    let failed = |error: sys::Error| Error::new(ErrorKind::Enter, "cannot enter the view").caused_by(error);
+    if sys::nsfs::number(origin.mounts.as_fd()).map_err(failed)? == view.record.mounts {
+        return Ok(None);
+    }
+    let Living { record, door, lease } = view;
+    let session = ground.begin_session_of(plan, Some((share.name.clone(), record.generation)), leader)?;
+    drop(scope);
+    let entered = enter(&door).map_err(failed).and_then(|()| {
+        expect_root(record.root)?;
+        expect_trusted()
+    });
+    if let Err(error) = entered {
+        session.end();
+        return Err(error);
+    }
+    Ok(Some(Doorway { door, lease, session: session.name().map(str::to_owned) }))
+}
+
+fn enter(door: &Door) -> sys::Result<()> {
+    match door {
+        Door::Init(keeper) => sys::nsfs::enter_mounts_of(keeper.as_fd()),
+        Door::Mounts(namespace) => sys::nsfs::enter_mounts(namespace.as_fd()),
+    }
+}
+
+impl Doorway {
+    /// What is to be sent: the way in, the way back, and the lease.
+    pub fn descriptors<'a>(&'a self, origin: &'a Origin) -> Vec<BorrowedFd<'a>> {
+        let (Door::Init(into) | Door::Mounts(into)) = &self.door;
+        let back = [into.as_fd(), origin.mounts.as_fd(), origin.pids.as_fd()];
+        back.into_iter().chain(self.lease.as_ref().map(AsFd::as_fd)).collect()
+    }
+}
+
+/// What a map may ask for, and a login through PAM cannot have.
+fn expect_suitable(plan: &Plan) -> Result<(), Error> {
+    let refused = |message: &str, help: &str| {
+        let message = format!("{}: profile {:?}: {message}", plan.origin, plan.profile);
+        Err(Error::new(ErrorKind::Plan, message).help(help.to_owned()))
+    };
+    if plan.report.wall == Wall::Landlock {
+        return refused(
+            "wall = \"landlock\" would hold for the program that logs users in, too, which no PAM module can prevent",
+            "use wall = \"pidns\" or \"none\" for logins through PAM",
+        );
+    }
+    if plan.subject.door.service == STAYS_ITSELF && plan.namespace.pid {
+        return refused(
+            "wall = \"pidns\": systemd's user manager cannot move into a PID namespace",
+            "leave the service systemd-user out of the profile's `match`, or set wall = \"none\" for all doors of its users, so that they share one view",
+        );
+    }
+    Ok(())
+}
+
+/// A view that nobody joins, with the lease and the keeper of a shared one: the host process is no supervisor.
+fn share_of_one(plan: &Plan, leader: ProcessId) -> Share {
+    let name = format!("user-{}.session-{}-{}", plan.subject.uid, leader.pid, leader.started);
+    Share {
+        scope: Scope::Session,
+        name,
+        digest: String::new(),
+        // A host that opens several sessions at a time has as many views.
+        on_change: OnChange::New,
+        linger: Linger::No,
+        private_copy: false,
+        console: None,
+    }
+}
+
+/// With the view for its root, this process looks whether anybody but root could put something in root's way.
+fn expect_trusted() -> Result<(), Error> {
+    let libraries = format!("/usr/lib/{}-linux-gnu/security", std::env::consts::ARCH);
+    for path in RESOLVED_BY_ROOT.into_iter().chain([libraries.as_str()]) {
+        let Ok(path) = AbsPath::new(path) else { continue };
+        match walk(&path, Trust::ROOT) {
+            // What is not there cannot be made by others: the way to it is root's.
+            Ok(_) => {}
+            Err(error) if error.is_missing() => {}
+            Err(error @ WalkError::Untrusted { .. }) => {
+                let message = "root cannot rely on this view, and a login through PAM is root's for a moment";
+                return Err(Error::new(ErrorKind::Enter, message).caused_by(error).help(
+                    "keep what the user can change out of system directories; or make session-enter the user's login shell or sshd's ForceCommand, which enters as the user",
+                ));
+            }
+            Err(error) => {
+                return Err(Error::new(ErrorKind::Enter, "cannot look at the view").caused_by(error));
+            }
+        }
+    }
+    Ok(())
+}
