@@ -56,12 +56,9 @@ pub struct SessionEntry {
 pub(super) fn take(registry: &Registry) -> Result<Inventory, Error> {
     let state = registry.folder.as_fd();
     let mut sessions = Vec::new();
-    for (name, record) in session::all(state).map_err(super::failed)? {
-        let Some(record) = record else { continue };
-        if record.leader.open().map_err(super::failed)?.is_some() {
-            let age = now().saturating_sub(record.began);
-            sessions.push(SessionEntry { name, record, age });
-        }
+    for (name, record) in session::living(state).map_err(super::failed)? {
+        let age = now().saturating_sub(record.began);
+        sessions.push(SessionEntry { name, record, age });
     }
     let mut namespaces = Vec::new();
     let scopes = registry.scopes().map_err(super::failed)?;

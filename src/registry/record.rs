@@ -100,6 +100,9 @@ pub struct SessionRecord {
     pub began: u64,
     /// The process whose end is the session's.
     pub leader: ProcessId,
+    /// Does the leader hold the session's lock? Then the session ends when it lets go of that, too.
+    #[serde(default)]
+    pub held: bool,
 }
 
 impl NamespaceRecord {

@@ -1,7 +1,8 @@
 //! Sessions on record, in the form in which ConsoleKit's readers know them.
 //!
 //! `sessions/SessionN` holds `display`, `session` and `unixuser`, and `record.json` for ourselves;
-//! `users/NAME/SessionN` is a link to it, and is made last.
+//! `users/NAME/SessionN` is a link to it, and is made last. A leader that opens and closes sessions without ending itself
+//! (a program that uses PAM) holds a lock on the file `held` of each.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -21,10 +22,12 @@ const HINT: &str = "next";
 const UNFINISHED: &str = ".new-";
 /// What we know of a session.
 const RECORD: &str = "record.json";
+/// The file that is locked for as long as the session lasts, where its leader does not end with it.
+const HELD: &str = "held";
 /// How many sessions of the same user a new one looks at. More than one, so that stale ones become fewer.
 const SWEPT_AT_ONCE: usize = 4;
 /// The files in a session's folder.
-const FILES: [&str; 4] = ["display", "session", "unixuser", RECORD];
+const FILES: [&str; 5] = ["display", "session", "unixuser", RECORD, HELD];
 
 /// A session on record.
 #[derive(Debug)]
@@ -33,9 +36,15 @@ pub struct Session {
     users: OwnedFd,
     user: String,
     name: String,
+    held: Option<OwnedFd>,
 }
 
 impl Session {
+    /// The lock of a session that its leader holds.
+    pub fn take_lock(&mut self) -> Option<OwnedFd> {
+        self.held.take()
+    }
+
     /// `Session1`, say.
     pub fn name(&self) -> &str {
         &self.name
@@ -92,6 +101,8 @@ pub(super) fn begin(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result
     };
     write(folder.as_fd(), "display", record.display.as_deref().unwrap_or(""))?;
     write(folder.as_fd(), "unixuser", &record.user)?;
+    let lock_now = || sys::lock::lock_file(folder.as_fd(), HELD, std::time::Duration::ZERO);
+    let held = record.held.then(lock_now).transpose()?;
     let text = serde_json::to_vec(&record)
         .map_err(|error| sys::Error::new(format!("the record: {error}"), Errno::INVAL))?;
     sys::path::write_file(folder.as_fd(), RECORD, &text)?;
@@ -117,7 +128,7 @@ pub(super) fn begin(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result
             Err(error) => return Err(error),
         }
     }
-    Ok(Session { sessions, users, user: record.user, name })
+    Ok(Session { sessions, users, user: record.user, name, held })
 }
 
 fn write(folder: BorrowedFd<'_>, name: &str, line: &str) -> sys::Result<()> {
@@ -125,7 +136,7 @@ fn write(folder: BorrowedFd<'_>, name: &str, line: &str) -> sys::Result<()> {
 }
 
 /// The sessions on record, with what is known of each; `None` for a folder without a usable record.
-pub(super) fn all(state: BorrowedFd<'_>) -> sys::Result<Vec<(String, Option<SessionRecord>)>> {
+fn all(state: BorrowedFd<'_>) -> sys::Result<Vec<(String, Option<SessionRecord>)>> {
     let sessions = sys::path::private_directory(state, SESSIONS)?;
     let mut found = Vec::new();
     for name in sys::path::list(sessions.as_fd())? {
@@ -135,6 +146,20 @@ pub(super) fn all(state: BorrowedFd<'_>) -> sys::Result<Vec<(String, Option<Sess
         }
     }
     found.sort_by_key(|(name, _)| (name.len(), name.clone()));
+    Ok(found)
+}
+
+/// The sessions that live.
+pub(super) fn living(state: BorrowedFd<'_>) -> sys::Result<Vec<(String, SessionRecord)>> {
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    let mut found = Vec::new();
+    for (name, record) in all(state)? {
+        if let Some(record) = record
+            && is_alive(sessions.as_fd(), &name, &record)?
+        {
+            found.push((name, record));
+        }
+    }
     Ok(found)
 }
 
@@ -158,7 +183,7 @@ pub(super) fn sweep(state: BorrowedFd<'_>) -> sys::Result<usize> {
     }
     for (name, record) in all(state)? {
         let alive = match &record {
-            Some(record) => is_alive(&record.leader)?,
+            Some(record) => is_alive(sessions.as_fd(), &name, record)?,
             None => false,
         };
         if !alive {
@@ -189,7 +214,7 @@ fn sweep_some(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str, turn:
     let first = usize::try_from(turn).unwrap_or(0).wrapping_mul(SWEPT_AT_ONCE) % names.len().max(1);
     for name in names.iter().cycle().skip(first).take(SWEPT_AT_ONCE.min(names.len())) {
         let alive = match read(sessions, name)? {
-            Some(record) => is_alive(&record.leader)?,
+            Some(record) => is_alive(sessions, name, &record)?,
             None => false,
         };
         if !alive {
@@ -201,8 +226,9 @@ fn sweep_some(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str, turn:
     Ok(())
 }
 
-fn is_alive(leader: &ProcessId) -> sys::Result<bool> {
-    Ok(leader.open()?.is_some())
+fn is_alive(sessions: BorrowedFd<'_>, name: &str, record: &SessionRecord) -> sys::Result<bool> {
+    Ok(record.leader.open()?.is_some()
+        && (!record.held || sys::lock::is_held(sessions, &format!("{name}/{HELD}"))?))
 }
 
 fn sweep_links(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str) -> sys::Result<()> {
@@ -255,6 +281,7 @@ mod tests {
             view: None,
             began: 1,
             leader,
+            held: false,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::model::path::AbsPath;
 use crate::model::policy::{Linger, OnChange, Scope, Wall};
 use crate::plan::Plan;
 use crate::plan::step::Share;
-use crate::registry::{Door, Living, ProcessId, Registry};
+use crate::registry::{Door, Keeper, Living, ProcessId, Registry};
 use crate::sys;
 use crate::sys::nsfs::Kind;
 
@@ -71,9 +71,10 @@ pub struct Origin {
 pub struct Doorway {
     /// Process 1 of it, or its mount namespace.
     pub door: Door,
-    /// What tells its keeper that a session is there.
-    pub lease: Option<OwnedFd>,
-    /// The session on record.
+    /// What the host process holds for as long as the session lasts: what tells the view's keeper that a session is
+    /// there, and the lock of the session on record. The kernel lets go of both however the process ends.
+    pub kept: Vec<OwnedFd>,
+    /// The session on record, where somebody has to be told of its end: no process watches this view.
     pub session: Option<String>,
 }
 
@@ -143,7 +144,8 @@ pub fn open_door(
         return Ok(None);
     }
     let Living { record, door, lease } = view;
-    let session = ground.begin_session_of(plan, Some((share.name.clone(), record.generation)), leader)?;
+    let on_record = Some((share.name.clone(), record.generation));
+    let mut session = ground.begin_session_of(plan, on_record, leader, true)?;
     drop(scope);
     let entered = enter(&door).map_err(failed).and_then(|()| {
         expect_root(record.root)?;
@@ -153,7 +155,10 @@ pub fn open_door(
         session.end();
         return Err(error);
     }
-    Ok(Some(Doorway { door, lease, session: session.name().map(str::to_owned) }))
+    let kept = lease.into_iter().chain(session.take_lock()).collect();
+    let unwatched = record.keeper == Keeper::Pin;
+    let session = session.name().filter(|_| unwatched).map(str::to_owned);
+    Ok(Some(Doorway { door, kept, session }))
 }
 
 fn enter(door: &Door) -> sys::Result<()> {
@@ -164,11 +169,11 @@ fn enter(door: &Door) -> sys::Result<()> {
 }
 
 impl Doorway {
-    /// What is to be sent: the way in, the way back, and the lease.
+    /// What is to be sent: the way in, the way back, and what is to be kept.
     pub fn descriptors<'a>(&'a self, origin: &'a Origin) -> Vec<BorrowedFd<'a>> {
         let (Door::Init(into) | Door::Mounts(into)) = &self.door;
         let back = [into.as_fd(), origin.mounts.as_fd(), origin.pids.as_fd()];
-        back.into_iter().chain(self.lease.as_ref().map(AsFd::as_fd)).collect()
+        back.into_iter().chain(self.kept.iter().map(AsFd::as_fd)).collect()
     }
 }
 

@@ -67,15 +67,16 @@ impl Ground {
         if self.registry.is_none() {
             return Ok(OnRecord(None));
         }
-        self.begin_session_of(plan, view, ProcessId::own().map_err(crate::registry::failed)?)
+        self.begin_session_of(plan, view, ProcessId::own().map_err(crate::registry::failed)?, false)
     }
 
-    /// The same for a session that ends with `leader`.
+    /// The same for a session that ends with `leader`, or, if it is `held`, when the leader lets go of its lock.
     pub(super) fn begin_session_of(
         &self,
         plan: &Plan,
         view: Option<(String, u32)>,
         leader: ProcessId,
+        held: bool,
     ) -> Result<OnRecord, Error> {
         let Some(registry) = &self.registry else { return Ok(OnRecord(None)) };
         let subject = &plan.subject;
@@ -90,6 +91,7 @@ impl Ground {
             view,
             began: crate::registry::now(),
             leader,
+            held,
         };
         registry.begin_session(record).map(|session| OnRecord(Some(session)))
     }
@@ -103,6 +105,11 @@ impl OnRecord {
     /// `Session1`, say.
     pub(super) fn name(&self) -> Option<&str> {
         self.0.as_ref().map(Session::name)
+    }
+
+    /// What its leader is to hold, if it was to.
+    pub(super) fn take_lock(&mut self) -> Option<OwnedFd> {
+        self.0.as_mut().and_then(Session::take_lock)
     }
 
     /// Takes it off the record. What fails here is done by the next sweep: the program has ended, and its status counts.

@@ -45,6 +45,21 @@ pub fn lock_file(directory: BorrowedFd<'_>, name: &str, limit: Duration) -> Resu
     Ok(file)
 }
 
+/// Does anybody hold the lock on the file `name` in `directory`? Not when there is no such file.
+pub fn is_held(directory: BorrowedFd<'_>, name: &str) -> Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(false),
+        Err(errno) => return Err(Error::new(format!("openat({name:?})"), errno)),
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(Error::new(format!("flock({name:?}, LOCK_SH)"), errno)),
+    }
+}
+
 /// Locks `file` without a limit. For a process that nobody waits for.
 pub fn lock(file: BorrowedFd<'_>) -> Result<()> {
     loop {

@@ -54,11 +54,12 @@ pub enum Way {
 /// What the helper answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Enter. Descriptors: the way in, the caller's own mount namespace, its PID namespace, and the lease, if any.
+    /// Enter. Descriptors: the way in, the caller's own mount namespace, its PID namespace, and what is to be kept open
+    /// for as long as the session lasts.
     Enter {
         /// What the first descriptor is.
         way: Way,
-        /// What the session is called on record.
+        /// What the session is called on record, where the helper is to be told of its end.
         session: Option<String>,
         /// `NAME=value`, for the PAM environment.
         environment: Vec<String>,

@@ -92,7 +92,7 @@ fn wait_for(socket: &OwnedFd) -> Result<(), String> {
 
 fn receive(socket: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>), String> {
     let mut bytes = vec![0_u8; MESSAGE_MAX];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let length = loop {
         let mut into = [IoSliceMut::new(&mut bytes)];

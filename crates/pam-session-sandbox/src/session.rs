@@ -20,10 +20,10 @@ pub(crate) struct Open {
     /// How often it was opened: a host that opens twice closes twice.
     times: usize,
     back: Back,
-    /// What it is called on record.
+    /// What it is called on record, where the helper has to be told of its end.
     session: Option<String>,
-    /// What tells the view's keeper that this session is there. The kernel closes it however this process ends.
-    lease: Option<OwnedFd>,
+    /// What says that this session lives. The kernel closes it however this process ends.
+    kept: Vec<OwnedFd>,
 }
 
 /// `pam_sm_open_session`.
@@ -106,7 +106,7 @@ fn try_open(pam: &Pam<'_>, options: &Options, user: &str) -> Result<Reply, Strin
         times: 1,
         back: Back::new(arrived.mounts, arrived.pids),
         session: session.clone(),
-        lease: arrived.lease,
+        kept: arrived.kept,
     };
     *state.borrow_mut() = Some(open);
     let mut undo = Undo { pam, options, state, environment: &environment, entered: false };
@@ -186,10 +186,10 @@ pub(crate) fn close(pam: &Pam<'_>, options: &Options) -> Code {
     Code::Success
 }
 
-/// Takes the session off the record, and lets go of its lease.
+/// Lets go of what says that the session lives.
 fn forget(pam: &Pam<'_>, options: &Options, open: Open) {
-    let Open { user, session, lease, .. } = open;
-    drop(lease);
+    let Open { user, session, kept, .. } = open;
+    drop(kept);
     let Some(session) = session else { return };
     let purpose = Purpose::Close(session.clone());
     match ask(&options.helper, &request(pam, options, &user, purpose)) {
@@ -223,7 +223,7 @@ struct Arrived {
     into: OwnedFd,
     mounts: OwnedFd,
     pids: OwnedFd,
-    lease: Option<OwnedFd>,
+    kept: Vec<OwnedFd>,
 }
 
 impl Arrived {
@@ -232,7 +232,7 @@ impl Arrived {
         let mut descriptors = descriptors.into_iter();
         match (descriptors.next(), descriptors.next(), descriptors.next()) {
             (Some(into), Some(mounts), Some(pids)) => {
-                Ok(Self { into, mounts, pids, lease: descriptors.next() })
+                Ok(Self { into, mounts, pids, kept: descriptors.collect() })
             }
             _ => Err(format!("{count} descriptors came with the answer; is `ulimit -n` reached?")),
         }

@@ -243,9 +243,15 @@ unsafe fn guarded(
     std::panic::set_hook(Box::new(|_| ()));
     let pam = Pam { raw, _call: PhantomData };
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let count = if arguments.is_null() { 0 } else { usize::try_from(count).unwrap_or(0) };
+        let count = usize::try_from(count).unwrap_or(0);
+        let arguments = if arguments.is_null() || count == 0 {
+            &[]
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { std::slice::from_raw_parts(arguments, count) }
+        };
         // SAFETY: the caller's promise.
-        let texts: Vec<String> = (0..count).filter_map(|at| unsafe { text(*arguments.add(at)) }).collect();
+        let texts: Vec<String> = arguments.iter().filter_map(|argument| unsafe { text(*argument) }).collect();
         work(&pam, &Options::of(texts.iter().map(String::as_str)))
     }));
     done.unwrap_or_else(|payload| {
