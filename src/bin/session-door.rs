@@ -12,7 +12,7 @@ use session_sandbox::model::policy::Mode;
 use session_sandbox::model::subject::Door;
 use session_sandbox::plan::{self, PlanError, Request};
 use session_sandbox::registry::{self, ProcessId, Registry};
-use session_sandbox::run::{Doorway, Ground, Kernel, Origin};
+use session_sandbox::run::{Doorway, Ground, Inside, Kernel, Origin};
 use session_sandbox::{Error, ErrorKind, host, run, sys};
 
 /// Variables that the program which logs the user in sets by itself.
@@ -63,8 +63,8 @@ fn answer(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<()
         Purpose::Open => open(asked, leader, socket),
         Purpose::Leave => {
             let origin = Origin::take()?;
-            match &origin.host {
-                Some(host) => {
+            match &origin.inside {
+                Some(Inside { host, .. }) => {
                     let reply = Reply::Enter { way: Way::Mounts, session: None, environment: Vec::new() };
                     send(socket, &reply, &[host.as_fd()])
                 }

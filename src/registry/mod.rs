@@ -102,6 +102,22 @@ impl Registry {
         inventory::take(self)
     }
 
+    /// The name of the first view on record that is the wanted one. Not asked is whether it lives: in a PID namespace the
+    /// numbers of processes on record are nobody's.
+    pub fn view_on_record(
+        &self,
+        is_wanted: impl Fn(&NamespaceRecord) -> bool,
+    ) -> Result<Option<String>, Error> {
+        let scopes = self.scopes().map_err(failed)?;
+        for name in sys::path::list(scopes.as_fd()).map_err(failed)? {
+            let records = scope::on_record(self.folder.as_fd(), &name).map_err(failed)?;
+            if records.iter().any(&is_wanted) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
     /// What `--prepare` has done for this user, locked.
     pub fn prepared(&self, uid: u32) -> Result<Journal, Error> {
         Journal::open(self.folder.as_fd(), uid).map_err(failed)

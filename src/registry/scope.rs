@@ -94,20 +94,28 @@ fn lock_within(state: BorrowedFd<'_>, name: &str, limit: Duration) -> sys::Resul
 
 /// What lives in this scope, seen without its lock and without touching anything.
 pub(super) fn peek(state: BorrowedFd<'_>, name: &str) -> sys::Result<Vec<(NamespaceRecord, Door)>> {
-    let scopes = sys::path::private_directory(state, FOLDER)?;
-    let folder = match sys::path::open_directory(scopes.as_fd(), name) {
-        Ok(folder) => folder,
-        Err(error) if error.errno() == Errno::NOENT.raw_os_error() => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let Some(folder) = folder_if_there(state, name)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for generation in generations(folder.as_fd())? {
-        let Some(record) = read(folder.as_fd(), generation)? else { continue };
+    for record in records(folder.as_fd())? {
         if let Some(door) = way_in(folder.as_fd(), &record)? {
             found.push((record, door));
         }
     }
     Ok(found)
+}
+
+/// What is written down of this scope, whether it lives or not.
+pub(super) fn on_record(state: BorrowedFd<'_>, name: &str) -> sys::Result<Vec<NamespaceRecord>> {
+    folder_if_there(state, name)?.map_or(Ok(Vec::new()), |folder| records(folder.as_fd()))
+}
+
+fn folder_if_there(state: BorrowedFd<'_>, name: &str) -> sys::Result<Option<OwnedFd>> {
+    let scopes = sys::path::private_directory(state, FOLDER)?;
+    match sys::path::open_directory(scopes.as_fd(), name) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(error) if error.errno() == Errno::NOENT.raw_os_error() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn busy(name: &str, error: sys::Error) -> Error {
@@ -329,6 +337,15 @@ fn generations(folder: BorrowedFd<'_>) -> sys::Result<Vec<u32>> {
     numbers.sort_unstable();
     numbers.dedup();
     Ok(numbers)
+}
+
+/// The records of the scope with this folder.
+fn records(folder: BorrowedFd<'_>) -> sys::Result<Vec<NamespaceRecord>> {
+    let mut found = Vec::new();
+    for generation in generations(folder)? {
+        found.extend(read(folder, generation)?);
+    }
+    Ok(found)
 }
 
 /// The record of this generation; `None` when there is none, or it is no record.

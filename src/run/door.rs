@@ -7,16 +7,15 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::shared::{expect_root, find_or_build};
-use super::{Ground, Runner};
+use super::{Ground, Inside, Origin, Runner};
 use crate::error::{Error, ErrorKind};
 use crate::host::{self, Trust, WalkError, walk};
 use crate::model::path::AbsPath;
 use crate::model::policy::{Linger, OnChange, Scope, Wall};
 use crate::plan::Plan;
 use crate::plan::step::Share;
-use crate::registry::{Door, Keeper, Living, ProcessId, Registry};
+use crate::registry::{Door, Keeper, Living, ProcessId};
 use crate::sys;
-use crate::sys::nsfs::Kind;
 
 /// systemd's user manager goes on in the process that opened the session: it can enter a mount namespace, and no PID
 /// namespace, which only a new process can be born into.
@@ -55,17 +54,6 @@ const RESOLVED_BY_ROOT: [&str; 30] = [
     "/var/run",
 ];
 
-/// Where the host process is.
-#[derive(Debug)]
-pub struct Origin {
-    /// Its mount namespace.
-    pub mounts: OwnedFd,
-    /// The PID namespace that its children are born into.
-    pub pids: OwnedFd,
-    /// The host's mount namespace, when the process is in a view: a `sudo` or `su` that was called there.
-    pub host: Option<OwnedFd>,
-}
-
 /// The way into a view, for a process that enters by itself.
 #[derive(Debug)]
 pub struct Doorway {
@@ -76,43 +64,6 @@ pub struct Doorway {
     pub kept: Vec<OwnedFd>,
     /// The session on record, where somebody has to be told of its end: no process watches this view.
     pub session: Option<String>,
-}
-
-impl Origin {
-    /// Finds out where this process is, which is where its parent, the host process, is; and moves this process to the
-    /// host's view if that is in a session's.
-    pub fn take() -> Result<Self, Error> {
-        let failed = |error: sys::Error| {
-            Error::new(ErrorKind::Host, "cannot find out where this login comes from").caused_by(error)
-        };
-        let mounts = sys::nsfs::own(Kind::Mounts).map_err(failed)?;
-        let pids = sys::nsfs::own(Kind::Pids).map_err(failed)?;
-        let root = sys::path::mount_at("/").map_err(failed)?;
-        sys::nsfs::enter_mounts(mounts.as_fd()).map_err(failed)?;
-        if sys::path::mount_at("/").map_err(failed)? != root {
-            return Err(Error::new(ErrorKind::Host, "the program that asks for a session runs in a chroot")
-                .help("start it outside; a session entered there could not be left again"));
-        }
-        let number = sys::nsfs::number(mounts.as_fd()).map_err(failed)?;
-        // In a container process 1 may be hidden, and then there is nowhere to go.
-        let Ok(Some(host)) = sys::nsfs::of_number(1, Kind::Mounts) else {
-            return Ok(Self { mounts, pids, host: None });
-        };
-        if sys::nsfs::number(host.as_fd()).map_err(failed)? == number {
-            return Ok(Self { mounts, pids, host: None });
-        }
-        // A service with a mount namespace of its own is at home there; only a view of ours is left.
-        sys::nsfs::enter_mounts(host.as_fd()).map_err(failed)?;
-        let views = match Registry::open_if_there()? {
-            Some(registry) => registry.inventory()?.namespaces,
-            None => Vec::new(),
-        };
-        if views.iter().any(|view| view.record.mounts == number) {
-            return Ok(Self { mounts, pids, host: Some(host) });
-        }
-        sys::nsfs::enter_mounts(mounts.as_fd()).map_err(failed)?;
-        Ok(Self { mounts, pids, host: None })
-    }
 }
 
 /// Builds or finds the view of `plan` and gives the way in, for the host process `leader`. `None` when the process that
@@ -137,12 +88,15 @@ pub fn open_door(
             &own
         }
     };
+    if let Some(inside) = &origin.inside {
+        if inside.scope.as_deref() == Some(&*share.name) {
+            return Ok(None);
+        }
+        expect_a_way_out(inside, plan.subject.name.as_str())?;
+    }
     let scope = ground.registry()?.scope(&share.name)?;
     let (scope, view) = find_or_build(plan, share, scope, runner)?;
     let failed = |error: sys::Error| Error::new(ErrorKind::Enter, "cannot enter the view").caused_by(error);
-    if sys::nsfs::number(origin.mounts.as_fd()).map_err(failed)? == view.record.mounts {
-        return Ok(None);
-    }
     let Living { record, door, lease } = view;
     let on_record = Some((share.name.clone(), record.generation));
     let mut session = ground.begin_session_of(plan, on_record, leader, true)?;
@@ -175,6 +129,18 @@ impl Doorway {
         let back = [into.as_fd(), origin.mounts.as_fd(), origin.pids.as_fd()];
         back.into_iter().chain(self.kept.iter().map(AsFd::as_fd)).collect()
     }
+}
+
+/// From one user's view into another's: the first must let go of the process.
+fn expect_a_way_out(inside: &Inside, user: &str) -> Result<(), Error> {
+    if !inside.walled {
+        return Ok(());
+    }
+    let message = format!(
+        "a login as {user} from inside another session: the kernel lets no process leave its PID namespace"
+    );
+    Err(Error::new(ErrorKind::Enter, message)
+        .help("log in from the host, or set wall = \"none\" for those who change users inside"))
 }
 
 /// What a map may ask for, and a login through PAM cannot have.

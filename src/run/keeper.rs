@@ -18,6 +18,7 @@ use crate::registry::Watch;
 use crate::sys;
 use crate::sys::fifo::Changes;
 use crate::sys::identity::StatusFile;
+use crate::sys::nsfs::Kind;
 use crate::sys::signal::{Children, Queue};
 
 /// Nothing but the number 0: what process 1 of a shared view needs is to wait, and to remove its own record.
@@ -30,6 +31,9 @@ const RIGHTLESS: Identity = Identity {
     landlock: false,
     umask: 0o077,
 };
+
+/// What the keeper is called, in a view and on the host.
+pub(super) const NAME: &std::ffi::CStr = c"session-keeper";
 
 /// What a view that is complete tells the login that had it built.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -58,6 +62,7 @@ pub(super) fn build_and_keep(
     watch: &Watch,
     runner: &mut dyn Runner,
     report: OwnedFd,
+    host: &OwnedFd,
 ) -> Result<Infallible, Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Enter, "process 1 of the shared view").caused_by(error);
@@ -70,7 +75,8 @@ pub(super) fn build_and_keep(
         .map_err(|error| Error::new(ErrorKind::Enter, "process 1 of the shared view").caused_by(error))?;
     sys::process::hide_memory(true).map_err(failed)?;
     let changes = Changes::of(&[signals.as_fd(), watch.lease()]).map_err(failed)?;
-    let kept = [watch.descriptors().as_slice(), &[signals.as_fd(), report.as_fd(), changes.as_fd()]].concat();
+    let own = [signals.as_fd(), report.as_fd(), changes.as_fd(), host.as_fd()];
+    let kept = [watch.descriptors().as_slice(), &own].concat();
     sys::fd::close_all_but(&kept).map_err(failed)?;
     let line = serde_json::to_vec(&built)
         .map_err(|error| Error::new(ErrorKind::Enter, "process 1 of the shared view").caused_by(error))?;
@@ -79,6 +85,32 @@ pub(super) fn build_and_keep(
     sys::path::write_all(report.as_fd(), &line).map_err(failed)?;
     drop(report);
     watch_until_over(watch, linger, &signals, &changes).map_err(failed)
+}
+
+/// The host's mount namespace, as far as it can be told from here: that of process 1.
+pub(super) fn host_mounts() -> sys::Result<OwnedFd> {
+    match sys::nsfs::of_number(1, Kind::Mounts) {
+        Ok(Some(first)) => Ok(first),
+        // A container may hide its process 1.
+        _ => sys::nsfs::own(Kind::Mounts),
+    }
+}
+
+/// In a view with a keeper: the host's mount namespace, which the keeper has for this. Only root on the host, with
+/// CAP_SYS_PTRACE, can take it from the keeper, and only root can enter it: `sudo` leads back out, when the map lets a
+/// user call it at all.
+pub(super) fn host_of_this_view() -> sys::Result<Option<OwnedFd>> {
+    let name = sys::process::name_of(1)?;
+    if name.as_deref() != NAME.to_str().ok() {
+        return Ok(None);
+    }
+    // A name alone is nobody; what others could have made belongs to a user namespace of theirs.
+    for namespace in sys::nsfs::mounts_held_by(1)? {
+        if sys::nsfs::is_of_own_users(namespace.as_fd())? {
+            return Ok(Some(namespace));
+        }
+    }
+    Err(sys::Error::new("look for the host's mount namespace in /proc/1/fd", rustix::io::Errno::NOENT))
 }
 
 fn watch_until_over(

@@ -20,6 +20,7 @@ mod identity;
 mod keeper;
 mod kernel;
 mod manage;
+mod origin;
 mod place;
 mod program;
 mod session;
@@ -32,10 +33,11 @@ use std::fmt;
 use crate::plan::step::{Plan, Step};
 use crate::sys;
 
-pub use door::{Doorway, Origin, open_door};
+pub use door::{Doorway, open_door};
 pub use ground::Ground;
 pub use kernel::Kernel;
 pub use manage::{Ended, end_user, end_view, enter_view, views_of};
+pub use origin::{Inside, Origin};
 pub use place::{Placed, prepare, release};
 pub use session::{enter, prepare_process};
 

@@ -36,19 +36,20 @@ impl Unbuilt<'_> {
     fn with_keeper(self, runner: &mut dyn Runner) -> Result<Living, Error> {
         let next = self.scope.next()?;
         let (hear, report) = sys::fd::pipe().map_err(failed)?;
+        let host = keeper::host_mounts().map_err(failed)?;
         match sys::process::fork(NewNamespaces { pid: true, user: false }).map_err(failed)? {
             Fork::Child => {
                 drop((hear, next.held));
                 let kept = sys::process::die_with_parent()
                     .and_then(|()| sys::process::new_session())
-                    .and_then(|()| sys::process::set_name(c"session-keeper"))
+                    .and_then(|()| sys::process::set_name(keeper::NAME))
                     .and_then(|()| self.scope.watch(next.generation, next.watched))
                     .map_err(failed)
                     .and_then(|watch| {
                         let copy = report
                             .try_clone()
                             .map_err(|error| failed(sys::Error::new("dup(pipe)", error)))?;
-                        keeper::build_and_keep(self.plan, self.share.linger, &watch, runner, copy)
+                        keeper::build_and_keep(self.plan, self.share.linger, &watch, runner, copy, &host)
                     });
                 let error = match kept {
                     Ok(never) => match never {},
@@ -58,7 +59,7 @@ impl Unbuilt<'_> {
                 sys::process::exit_now(error.kind().exit_code())
             }
             Fork::Parent(pid) => {
-                drop((report, next.watched));
+                drop((report, next.watched, host));
                 let number = pid.as_raw_nonzero().get();
                 // Not waited for yet, so the number is its own.
                 let keeper = ProcessId::of(number).map_err(failed)?.ok_or_else(vanished)?;

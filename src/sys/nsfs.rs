@@ -70,6 +70,20 @@ pub fn is_mount_namespace(fd: BorrowedFd<'_>) -> bool {
     on_nsfs && unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) } == libc::CLONE_NEWNS
 }
 
+/// Does the namespace behind `fd` belong to the user namespace that this process is in?
+pub fn is_of_own_users(fd: BorrowedFd<'_>) -> Result<bool> {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: the request takes no argument; what it gives is a new descriptor, close-on-exec.
+    let owner = unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_USERNS as _) };
+    if owner < 0 {
+        // EPERM: one above ours.
+        return Ok(false);
+    }
+    // SAFETY: the kernel has just made this descriptor for nobody else.
+    let owner = unsafe { OwnedFd::from_raw_fd(owner) };
+    Ok(number(owner.as_fd())? == number(open("/proc/self/ns/user")?.as_fd())?)
+}
+
 /// The number of the namespace behind `fd`: one of its own among those that live.
 pub fn number(fd: BorrowedFd<'_>) -> Result<u64> {
     rustix::fs::fstat(fd).map(|stat| stat.st_ino).map_err(|errno| Error::new("fstat(namespace)", errno))
@@ -211,6 +225,22 @@ pub fn processes(namespace: BorrowedFd<'_>, kind: Kind) -> Result<Vec<i32>> {
     let wanted = number(namespace)?;
     let all = everybody(kind)?.into_iter();
     Ok(all.filter(|(_, number)| *number == wanted).map(|(pid, _)| pid).collect())
+}
+
+/// The mount namespaces of which the process with this number holds descriptors. Needs the right to trace it.
+pub fn mounts_held_by(pid: i32) -> Result<Vec<OwnedFd>> {
+    let folder = format!("/proc/{pid}/fd");
+    let failed = |error| Error::new(format!("read({folder:?})"), error);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        // Others are not opened: opening a pipe is an event for whoever reads it.
+        let text = std::fs::read_link(&path).map_err(failed)?;
+        if text.to_string_lossy().starts_with("mnt:[") {
+            found.push(open(&path.to_string_lossy())?);
+        }
+    }
+    Ok(found)
 }
 
 /// Is the process with this number in this mount namespace?

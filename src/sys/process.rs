@@ -147,6 +147,16 @@ pub fn set_name(name: &std::ffi::CStr) -> Result<()> {
     Ok(())
 }
 
+/// The name of the process with this number; `None` when there is none.
+pub fn name_of(pid: i32) -> Result<Option<String>> {
+    let path = format!("/proc/{pid}/comm");
+    match std::fs::read(&path) {
+        Ok(name) => Ok(Some(String::from_utf8_lossy(&name).trim_end().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::new(format!("read({path:?})"), error)),
+    }
+}
+
 /// The processors that this process may run on.
 pub fn processors() -> Result<Vec<usize>> {
     use rustix::thread::{CpuSet, sched_getaffinity};

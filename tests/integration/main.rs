@@ -37,6 +37,7 @@ mod inherited;
 mod maps;
 mod mountinfo;
 mod options;
+mod pam;
 mod prepare;
 mod propagation;
 mod property;
@@ -61,6 +62,7 @@ fn trials() -> Vec<Trial> {
         hostview::trials(),
         inherited::trials(),
         options::trials(),
+        pam::trials(),
         prepare::trials(),
         realwork::trials(),
         rootless::trials(),

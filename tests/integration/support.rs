@@ -72,6 +72,8 @@ pub enum Needs {
     OrdinaryUser,
     /// A program in the usual places.
     Tool(&'static str),
+    /// What builds and runs a PAM application with the module.
+    PamHost,
 }
 
 impl Needs {
@@ -80,6 +82,7 @@ impl Needs {
             Self::Nothing => None,
             Self::Root => (!is_root()).then(|| "needs root".to_owned()),
             Self::OrdinaryUser => users::unusable(),
+            Self::PamHost => crate::pam::artifacts().err(),
             Self::Tool(name) => tool(name).is_none().then(|| format!("needs the program {name}")),
         }
     }

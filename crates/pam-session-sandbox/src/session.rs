@@ -146,7 +146,7 @@ impl Drop for Undo<'_> {
 /// A user who is never kept in a view goes back to the host's, when `sudo` or `su` was called in one. Whatever fails,
 /// the login goes on.
 fn leave(pam: &Pam<'_>, options: &Options, user: &str) -> Code {
-    if !rustix::process::geteuid().is_root() || !enter::is_elsewhere() {
+    if !rustix::process::geteuid().is_root() || !enter::may_be_inside() {
         return Code::Success;
     }
     let left = ask(&options.helper, &request(pam, options, user, Purpose::Leave)).and_then(

@@ -261,7 +261,9 @@ unsafe fn guarded(
             pam.log(Priority::Alert, &format!("a fault in this module, please report it: panic: {what}"));
         }));
         // Dropping what was thrown can throw again.
-        std::mem::forget(payload);
+        if let Err(again) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
         Code::Abort
     })
 }
