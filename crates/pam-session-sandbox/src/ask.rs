@@ -2,7 +2,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags,
     SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// How long the helper may take. It has shorter limits of its own for locks, file systems and builds; this one is for
 /// a name service that does not answer.
@@ -63,30 +64,13 @@ fn converse(socket: &OwnedFd, request: &Request) -> Result<(Vec<u8>, Vec<OwnedFd
             Err(errno) => return Err(format!("sendmsg(): {errno}")),
         }
     }
-    wait_for(socket)?;
-    receive(socket)
-}
-
-fn wait_for(socket: &OwnedFd) -> Result<(), String> {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(&mut [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)], Some(&left)) {
-            Ok(0) => {
-                return Err(format!(
-                    "no answer within {} s; a name service or a file system of the map does not answer",
-                    LIMIT.as_secs()
-                ));
-            }
-            Ok(_) => return Ok(()),
-            // A signal of the host's.
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(format!("poll(): {errno}")),
-        }
+    match poll_until(socket.as_fd(), Instant::now() + LIMIT) {
+        Ok(true) => receive(socket),
+        Ok(false) => Err(format!(
+            "no answer within {} s; a name service or a file system of the map does not answer",
+            LIMIT.as_secs()
+        )),
+        Err(errno) => Err(format!("poll(): {errno}")),
     }
 }
 
@@ -117,16 +101,34 @@ fn receive(socket: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>), String> {
 
 /// Waits for the child. A host that ignores SIGCHLD, or whose handler waits for every child, may have had it already.
 fn reap(child: &mut Child) -> String {
-    let deadline = Instant::now() + LIMIT.min(LAST_MOMENT);
+    let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let ended = number.and_then(|number| pidfd_open(number, PidfdFlags::empty()).ok());
+    if let Some(ended) = ended
+        && poll_until(ended.as_fd(), Instant::now() + LAST_MOMENT) != Ok(true)
+    {
+        let _ = child.kill();
+        let _ = poll_until(ended.as_fd(), Instant::now() + LAST_MOMENT);
+    }
+    match child.try_wait() {
+        Ok(Some(status)) => status.to_string(),
+        Ok(None) => "it does not end".to_owned(),
+        Err(_) => "its status went to somebody else".to_owned(),
+    }
+}
+
+/// Is there something to read, or an end, before the deadline?
+fn poll_until(descriptor: BorrowedFd<'_>, deadline: Instant) -> Result<bool, Errno> {
     loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return status.to_string(),
-            Err(_) => return "its status went to somebody else".to_owned(),
-            Ok(None) if Instant::now() >= deadline => {
-                let _ = child.kill();
-                return "it does not end".to_owned();
-            }
-            Ok(None) => std::thread::sleep(Duration::from_micros(100)),
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        match poll(&mut [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)], Some(&left)) {
+            Ok(ready) => return Ok(ready > 0),
+            // A signal of the host's.
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
         }
     }
 }
