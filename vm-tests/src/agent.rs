@@ -67,7 +67,8 @@ impl Agent {
     /// Sends a script whose answer nobody waits for: it ends the guest.
     pub(crate) fn send(&mut self, script: &str, limit: Duration) -> Result<()> {
         self.count += 1;
-        let seconds = limit.as_secs_f64();
+        // An alarm of zero seconds is none.
+        let seconds = limit.as_secs() + 1;
         let request = format!("run {} {seconds} {}\n{script}", self.count, script.len());
         self.stream.write_all(request.as_bytes()).context(|| "cannot write to the agent".to_owned())
     }
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!(output, Output { status: 7, stdout: "out\n".into(), stderr: "error\n".into() });
         let mut asked = [0; 64];
         let length = guest.read(&mut asked).unwrap();
-        assert_eq!(&asked[..length], b"run 1 10 8\ngiven uprun 2 10 4\ntrue");
+        assert_eq!(&asked[..length], b"run 1 11 8\ngiven uprun 2 11 4\ntrue");
     }
 
     #[test]

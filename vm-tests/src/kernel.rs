@@ -85,7 +85,7 @@ impl Kernel {
 const PACKAGE: &str = "linux-image-cloud-amd64";
 /// What the guest cannot do without before it has a root, and what cannot be loaded later because the image has no
 /// modules: it serves every kernel.
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 11] = [
     "virtio_pci",
     "virtio_blk",
     "virtio_net",
@@ -95,6 +95,7 @@ const MODULES: [&str; 10] = [
     "ext4",
     "loop",
     "autofs4",
+    "binfmt_misc",
     "fuse",
 ];
 const UNPACK_LIMIT: Duration = Duration::from_secs(120);

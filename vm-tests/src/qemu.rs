@@ -16,7 +16,9 @@ use crate::qmp::Monitor;
 use crate::{Context, Result};
 
 /// With the kernel's console on the serial port. A panic stops the guest, so that it is seen and not booted away.
-const KERNEL_OPTIONS: &str = "console=ttyS0 quiet panic=0 reboot=t net.ifnames=0";
+/// systemd from 257 on asks a terminal how large it is, and waits for the answer, unless it is told.
+const KERNEL_OPTIONS: &str = "console=ttyS0 quiet panic=0 reboot=t net.ifnames=0 \
+    systemd.tty.rows.console=24 systemd.tty.columns.console=80 systemd.tty.rows.ttyS0=24 systemd.tty.columns.ttyS0=80";
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 const SSH: u16 = 22;
 
