@@ -1,5 +1,6 @@
 //! The ways into a guest work, and what it is told to keep it keeps.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use vm_tests::{Guest, Payload};
@@ -24,6 +25,7 @@ pub fn checks() -> Vec<Check> {
         Check::new("a script that takes too long is ended", slow_script),
         Check::new("bob logs in by ssh with the key", ssh_with_key),
         Check::new("bob logs in by ssh with his password, and with no other", ssh_with_password),
+        Check::new("bob copies files with scp, sftp and rsync", file_copies),
         Check::new("bob logs in on the serial console with his password", console_login),
         Check::new("what is synced survives a cut of the power", power_cut),
         Check::new("a clean restart keeps everything", clean_restart),
@@ -102,6 +104,19 @@ fn ssh_with_password(guest: &Guest) -> Verdict {
     ensure_eq("bob", run("bob")?.success()?.trim_end(), "bob")?;
     let wrong = run("wrong")?;
     if wrong.is_success() { Err("a wrong password was taken".into()) } else { Ok(()) }
+}
+
+fn file_copies(guest: &Guest) -> Verdict {
+    let run = |program: &str, options: &[String], from: &str, to: &str| {
+        vm_tests::run(Command::new(program).args(options).args([from, to]), PATIENCE)?.success()
+    };
+    let options = guest.ssh_options();
+    run("scp", &options, "/proc/sys/kernel/ostype", "bob@127.0.0.1:by-scp")?;
+    // From the guest to where nothing is kept: it is the way that counts.
+    run("sftp", &options, "bob@127.0.0.1:by-scp", "/dev/null")?;
+    let through = ["-e".to_owned(), format!("ssh {}", options.join(" "))];
+    run("rsync", &through, "/proc/sys/kernel/ostype", "bob@127.0.0.1:by-rsync")?;
+    ensure_eq("the copies", &guest.root_ok("cd /home/bob && stat -c %U by-*")?, "bob\nbob")
 }
 
 fn console_login(guest: &Guest) -> Verdict {
