@@ -96,6 +96,16 @@ impl Error {
 
     /// The whole chain on one line, and the remedy on a second where there is one.
     pub fn chain(&self) -> impl fmt::Display {
+        let mut text = self.without_remedy();
+        if let Some(help) = &self.0.help {
+            text.push_str("\n  help: ");
+            text.push_str(help);
+        }
+        text
+    }
+
+    /// The whole chain alone.
+    pub fn without_remedy(&self) -> String {
         let mut text = String::new();
         for sentence in self.sentences() {
             if !text.is_empty() {
@@ -103,10 +113,6 @@ impl Error {
                 text.push_str(if sentence.contains('\n') { ":\n" } else { ": " });
             }
             text.push_str(&sentence);
-        }
-        if let Some(help) = &self.0.help {
-            text.push_str("\n  help: ");
-            text.push_str(help);
         }
         text
     }

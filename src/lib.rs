@@ -79,12 +79,14 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod host;
 pub mod model;
 pub mod plan;
 pub mod registry;
 pub mod run;
+pub mod setup;
 pub mod sys;
 
 pub use error::{Error, ErrorKind};

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Which top modules a top module may name, and why no others. `docs/architecture.md` has the picture.
-const EDGES: [(&str, &[&str], &str); 10] = [
+const EDGES: [(&str, &[&str], &str); 12] = [
     ("model", &[], "the values that everything else speaks in depend on nothing"),
     ("error", &[], "the one public error is a leaf, so that every layer can make it"),
     (
@@ -29,8 +29,22 @@ const EDGES: [(&str, &[&str], &str); 10] = [
         &["error", "host", "model", "plan", "registry", "sys"],
         "a plan is carried out; the map is no longer looked at",
     ),
+    (
+        "setup",
+        &["error", "host", "model", "sys"],
+        "files of the host are changed so that logins come here; what a login does is not known here",
+    ),
+    (
+        "doctor",
+        &["error", "host", "model", "registry", "setup", "sys"],
+        "what logins depend on is looked at; nothing is changed and no plan is made",
+    ),
     ("cli", &["error", "model", "plan"], "a command line is turned into a request and nothing else"),
-    ("bin", &["cli", "config", "error", "host", "model", "plan", "registry", "run", "sys"], ""),
+    (
+        "bin",
+        &["cli", "config", "doctor", "error", "host", "model", "plan", "registry", "run", "setup", "sys"],
+        "",
+    ),
 ];
 
 /// Folders whose code gets everything it knows handed in.

@@ -7,10 +7,12 @@ use std::process::ExitCode;
 
 use session_sandbox::cli::control::{self, Control, Whose};
 use session_sandbox::model::path::AbsPath;
+use session_sandbox::model::setup::Method;
 use session_sandbox::model::subject::Door;
 use session_sandbox::plan::{self, Command, Request};
 use session_sandbox::registry::{Inventory, Registry, Swept};
-use session_sandbox::{Error, ErrorKind, host, run};
+use session_sandbox::setup::Setup;
+use session_sandbox::{Error, ErrorKind, doctor, host, run};
 
 fn main() -> ExitCode {
     match control() {
@@ -26,13 +28,21 @@ fn main() -> ExitCode {
 fn control() -> Result<u8, Error> {
     run::prepare_process()?;
     let control = control::read(std::env::args_os())?;
-    if let Control::Say(text) = control {
-        return print(&text);
-    }
-    if !rustix::process::geteuid().is_root() {
-        let message = "what lives on this host is for root to see and to end";
-        return Err(Error::new(ErrorKind::Request, message).help("run sessionctl as root"));
-    }
+    let control = match control {
+        Control::Say(text) => return print(&text),
+        Control::Setup { method, undo, dry_run, root } => {
+            must_be_root(root.as_ref())?;
+            return set_up(method, undo, dry_run, root.as_ref());
+        }
+        Control::Doctor { json, root } => {
+            must_be_root(root.as_ref())?;
+            let report = doctor::examine(root.as_ref())?;
+            print(&if json { to_json(&report)? } else { report.text() })?;
+            return Ok(u8::from(!report.well));
+        }
+        other => other,
+    };
+    must_be_root(None)?;
     let Some(registry) = Registry::open_if_there()? else {
         return match control {
             Control::List { json: true } => print(&to_json(&Inventory::default())?),
@@ -43,7 +53,7 @@ fn control() -> Result<u8, Error> {
         };
     };
     match control {
-        Control::Say(_) => Ok(0),
+        Control::Say(_) | Control::Setup { .. } | Control::Doctor { .. } => Ok(0),
         Control::List { json } => {
             let inventory = registry.inventory()?;
             print(&if json { to_json(&inventory)? } else { table(&inventory) })
@@ -67,6 +77,35 @@ fn control() -> Result<u8, Error> {
             enter(&registry, whose, as_root, config, command)
         }
     }
+}
+
+/// A host in a folder of one's own is one's own to look at.
+fn must_be_root(elsewhere: Option<&AbsPath>) -> Result<(), Error> {
+    if elsewhere.is_some() || rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let message = "this host's views and logins are for root to see and to change";
+    Err(Error::new(ErrorKind::Request, message).help("run sessionctl as root"))
+}
+
+fn set_up(method: Method, undo: bool, dry_run: bool, root: Option<&AbsPath>) -> Result<u8, Error> {
+    let setup = if undo { Setup::plan_undo(method, root)? } else { Setup::plan(method, root)? };
+    let name = method.name();
+    if setup.is_nothing() {
+        return print(&match undo {
+            true => format!("nothing to do: nothing that was set up by `{name}` is on record\n"),
+            false => format!("nothing to do: this is set up by `{name}` already\n"),
+        });
+    }
+    print(&setup.preview())?;
+    if dry_run {
+        return print("nothing was changed: this is a dry run\n");
+    }
+    setup.carry_out()?;
+    print(&match undo {
+        true => "done: it is as it was before\n".to_owned(),
+        false => format!("done; `sessionctl setup --method {name} --undo` takes it back\n"),
+    })
 }
 
 fn enter(

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use lexopt::{Arg, ValueExt};
 
 use crate::error::{Error, ErrorKind};
+use crate::model::path::AbsPath;
+use crate::model::setup::Method;
 
 /// The text of `--help`.
 pub const HELP: &str = "\
@@ -14,6 +16,8 @@ Usage: sessionctl list [--json]
        sessionctl enter (--user NAME | --view VIEW) [--as-root] [--] [COMMAND [ARG...]]
        sessionctl end   (--user NAME | --view VIEW)
        sessionctl gc    [--json]
+       sessionctl setup --method METHOD [--undo] [--dry-run] [--root DIR]
+       sessionctl doctor [--json] [--root DIR]
 
   list   What lives: views with their scope, generation, sessions, processes, age and mounts, and
          every session
@@ -21,17 +25,24 @@ Usage: sessionctl list [--json]
   end    End all sessions of a user and the views that are that user's alone, or one view, with
          every process in them
   gc     Take away what belongs to nobody alive; safe at any moment
+  setup  Have logins opened into views, by `pam` or `consolekit`; every change is shown first
+  doctor Which PAM services open a view, and whether all that logins depend on is in order
 
 Options:
   --user NAME     Whose
   --view VIEW     A view by the name that `list` shows, such as user-1001.login
   --as-root       As root, with all of its rights, in a tree whose user can change parts of it
   --config FILE   Read this map, and no other (enter)
+  --method METHOD `pam`: a line in the PAM configuration; `consolekit`: a script that ConsoleKit runs
+  --undo          Take back what an earlier setup has changed
+  --dry-run       Show what setup would change, and change nothing
+  --root DIR      The host whose root is DIR, for whoever builds images (setup, doctor)
   --json          For programs
   --help          Print this
   --version       Print the version
 
-Exit status: that of the command with `enter`; 0, or 125 when something could not be done.
+Exit status: that of the command with `enter`; 1 when `doctor` finds something wrong; otherwise 0, or
+125 when something could not be done.
 ";
 
 /// What is asked for.
@@ -63,6 +74,24 @@ pub enum Control {
         /// What.
         whose: Whose,
     },
+    /// Have logins opened into views.
+    Setup {
+        /// By what.
+        method: Method,
+        /// Take it back.
+        undo: bool,
+        /// Show it and do nothing.
+        dry_run: bool,
+        /// The folder that is the host's root.
+        root: Option<AbsPath>,
+    },
+    /// Look whether logins are.
+    Doctor {
+        /// As JSON.
+        json: bool,
+        /// The folder that is the host's root.
+        root: Option<AbsPath>,
+    },
     /// Print a text.
     Say(String),
 }
@@ -80,8 +109,8 @@ pub enum Whose {
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error> {
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut verb: Option<String> = None;
-    let (mut user, mut view, mut config) = (None, None, None);
-    let (mut json, mut as_root) = (false, false);
+    let (mut user, mut view, mut config, mut method, mut root) = (None, None, None, None, None);
+    let (mut json, mut as_root, mut undo, mut dry_run) = (false, false, false, false);
     let mut command = Vec::new();
     while let Some(argument) = parser.next().map_err(|error| usage(error.to_string()))? {
         match argument {
@@ -91,6 +120,10 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
             }
             Arg::Long("json") => json = true,
             Arg::Long("as-root") => as_root = true,
+            Arg::Long("undo") => undo = true,
+            Arg::Long("dry-run") => dry_run = true,
+            Arg::Long("method") => method = Some(read_method(&text(&mut parser)?)?),
+            Arg::Long("root") => root = Some(read_root(&text(&mut parser)?)?),
             Arg::Long("user") => user = Some(text(&mut parser)?),
             Arg::Long("view") => view = Some(text(&mut parser)?),
             Arg::Long("config") => config = Some(text(&mut parser)?),
@@ -114,9 +147,14 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
     refuse(!is_enter && as_root, "--as-root")?;
     refuse(!is_enter && config.is_some(), "--config")?;
     refuse(!is_enter && !command.is_empty(), "command")?;
-    let takes_json = matches!(verb.as_str(), "list" | "gc");
-    refuse(json && !takes_json, "--json")?;
-    refuse(takes_json && (user.is_some() || view.is_some()), "--user and no --view")?;
+    let is_setup = verb == "setup";
+    refuse(!is_setup && method.is_some(), "--method")?;
+    refuse(!is_setup && undo, "--undo")?;
+    refuse(!is_setup && dry_run, "--dry-run")?;
+    refuse(!is_setup && verb != "doctor" && root.is_some(), "--root")?;
+    refuse(json && !matches!(verb.as_str(), "list" | "gc" | "doctor"), "--json")?;
+    let is_about_views = matches!(verb.as_str(), "enter" | "end");
+    refuse(!is_about_views && (user.is_some() || view.is_some()), "--user and no --view")?;
     let whose = || match (user, view) {
         (Some(user), None) => Ok(Whose::User(user)),
         (None, Some(view)) if is_view(&view) => Ok(Whose::View(view)),
@@ -128,8 +166,22 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
         "gc" => Ok(Control::Gc { json }),
         "enter" => Ok(Control::Enter { whose: whose()?, as_root, config, command }),
         "end" => Ok(Control::End { whose: whose()? }),
+        "setup" => {
+            let method = method.ok_or_else(|| usage("`setup` wants --method".to_owned()))?;
+            Ok(Control::Setup { method, undo, dry_run, root })
+        }
+        "doctor" => Ok(Control::Doctor { json, root }),
         other => Err(usage(format!("there is no command {other:?}"))),
     }
+}
+
+fn read_method(name: &str) -> Result<Method, Error> {
+    let known = Method::ALL.into_iter().find(|method| method.name() == name);
+    known.ok_or_else(|| usage(format!("{name:?} is no method; there are pam, consolekit and logind")))
+}
+
+fn read_root(path: &str) -> Result<AbsPath, Error> {
+    AbsPath::new(path).map_err(|error| usage(format!("--root {path:?} is no absolute path")).caused_by(error))
 }
 
 /// Letters, digits and a few marks: a file's name, and never a way to another folder.
@@ -183,9 +235,22 @@ mod tests {
             &["list", "--user", "bob"],
             &["gc", "--frobnicate"],
             &["enter", "--json", "--user", "bob"],
+            &["setup"],
+            &["setup", "--method", "upstart"],
+            &["setup", "--method", "pam", "--json"],
+            &["setup", "--method", "pam", "--root", "image"],
+            &["setup", "--method", "pam", "--user", "bob"],
+            &["doctor", "--undo"],
+            &["doctor", "now"],
+            &["list", "--root", "/image"],
         ] {
             assert!(words(wrong).is_err(), "{wrong:?} was taken");
         }
         assert_eq!(words(&["list", "--json"]), Ok(Control::List { json: true }));
+        let root = AbsPath::new("/image").ok();
+        assert_eq!(
+            words(&["setup", "--method", "pam", "--undo", "--root", "/image"]),
+            Ok(Control::Setup { method: Method::Pam, undo: true, dry_run: false, root })
+        );
     }
 }

@@ -10,7 +10,7 @@ use crate::model::policy::Policy;
 use crate::sys;
 use crate::sys::path::Kind;
 
-use super::walk::{Trust, WalkError, walk};
+use super::walk::{Trust, WalkError, walk, walk_below};
 
 /// What a distribution ships.
 const VENDOR: &str = "/usr/lib/session-sandbox/mounts.toml";
@@ -21,21 +21,50 @@ const DROP_INS: &str = "/etc/session-sandbox/mounts.d";
 
 /// Reads the policy: from `only` where it is given, or else from the layers of the host, or else the built-in map.
 pub fn load_policy(only: Option<&str>) -> Result<Policy, Error> {
-    let trust = trust();
-    let files = match only {
-        Some(path) => vec![read_named(path, trust)?],
-        None => {
-            let base = match read_layer(ADMIN, trust)? {
-                Some(file) => Some(file),
-                None => read_layer(VENDOR, trust)?,
-            };
-            let drop_ins = read_drop_ins(trust)?;
-            match base {
-                None if drop_ins.is_empty() => return config::built_in().map_err(invalid),
-                None => [vec![config::built_in_file()], drop_ins].concat(),
-                Some(base) => [vec![base], drop_ins].concat(),
-            }
-        }
+    let root = Root::host()?;
+    match only {
+        Some(path) => config::parse(&[read_named(&root, path)?]).map_err(invalid),
+        None => load_layers(&root),
+    }
+}
+
+/// Reads the policy of a host whose root is the directory `root`; `trust` says whose files are believed there.
+pub fn load_policy_below(root: OwnedFd, trust: Trust) -> Result<Policy, Error> {
+    load_layers(&Root { directory: root, trust })
+}
+
+/// Where the layers lie.
+struct Root {
+    directory: OwnedFd,
+    trust: Trust,
+}
+
+impl Root {
+    fn host() -> Result<Self, Error> {
+        let directory = sys::path::open_root()
+            .map_err(|error| Error::new(ErrorKind::Host, "cannot open /").caused_by(error))?;
+        Ok(Self { directory, trust: trust() })
+    }
+
+    fn walk(&self, path: &AbsPath) -> Result<OwnedFd, WalkError> {
+        let root = self.directory.try_clone().map_err(|error| {
+            let source = sys::Error::new("fcntl(F_DUPFD_CLOEXEC)", error);
+            WalkError::Open { path: "/".to_owned(), source }
+        })?;
+        walk_below(root, path, self.trust)
+    }
+}
+
+fn load_layers(root: &Root) -> Result<Policy, Error> {
+    let base = match read_layer(root, ADMIN)? {
+        Some(file) => Some(file),
+        None => read_layer(root, VENDOR)?,
+    };
+    let drop_ins = read_drop_ins(root)?;
+    let files = match base {
+        None if drop_ins.is_empty() => return config::built_in().map_err(invalid),
+        None => [vec![config::built_in_file()], drop_ins].concat(),
+        Some(base) => [vec![base], drop_ins].concat(),
     };
     config::parse(&files).map_err(invalid)
 }
@@ -52,12 +81,12 @@ fn trust() -> Trust {
     }
 }
 
-fn read_named(path: &str, trust: Trust) -> Result<SourceFile, Error> {
+fn read_named(root: &Root, path: &str) -> Result<SourceFile, Error> {
     if path.is_empty() {
         return Err(Error::new(ErrorKind::Request, "--config: the path is empty").help("name a file"));
     }
     let absolute = absolute(path)?;
-    read(&absolute, path, trust)?.ok_or_else(|| {
+    read(root, &absolute, path)?.ok_or_else(|| {
         Error::new(ErrorKind::Config, format!("map {path} is missing"))
             .help("check the path given to --config")
     })
@@ -85,13 +114,13 @@ fn absolute(path: &str) -> Result<AbsPath, Error> {
     })
 }
 
-fn read_layer(path: &str, trust: Trust) -> Result<Option<SourceFile>, Error> {
-    read(&absolute(path)?, path, trust)
+fn read_layer(root: &Root, path: &str) -> Result<Option<SourceFile>, Error> {
+    read(root, &absolute(path)?, path)
 }
 
-fn read_drop_ins(trust: Trust) -> Result<Vec<SourceFile>, Error> {
+fn read_drop_ins(root: &Root) -> Result<Vec<SourceFile>, Error> {
     let directory = absolute(DROP_INS)?;
-    let place = match walk(&directory, trust) {
+    let place = match root.walk(&directory) {
         Ok(place) => place,
         Err(error) if error.is_missing() => return Ok(Vec::new()),
         Err(error) => return Err(untrusted(DROP_INS, error)),
@@ -113,14 +142,14 @@ fn read_drop_ins(trust: Trust) -> Result<Vec<SourceFile>, Error> {
         let path = directory
             .join(&name)
             .map_err(|error| Error::new(ErrorKind::Config, shown.clone()).caused_by(error))?;
-        files.extend(read(&path, &shown, trust)?);
+        files.extend(read(root, &path, &shown)?);
     }
     Ok(files)
 }
 
 /// The file at `path`, `None` when it is not there. Trusted from `/` down to the file, or an error.
-fn read(path: &AbsPath, shown: &str, trust: Trust) -> Result<Option<SourceFile>, Error> {
-    let place = match walk(path, trust) {
+fn read(root: &Root, path: &AbsPath, shown: &str) -> Result<Option<SourceFile>, Error> {
+    let place = match root.walk(path) {
         Ok(place) => place,
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) => return Err(untrusted(shown, error)),

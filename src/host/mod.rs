@@ -9,8 +9,8 @@ mod subject;
 mod walk;
 
 pub use facts::{facts, kernel_features};
-pub use layers::load_policy;
+pub use layers::{load_policy, load_policy_below};
 pub use patience::{PATIENCE, can_start};
 pub use source::Sources;
 pub use subject::{subject, subject_of_caller};
-pub use walk::{Trust, WalkError, walk};
+pub use walk::{Trust, WalkError, walk, walk_below};

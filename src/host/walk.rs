@@ -26,7 +26,8 @@ impl Trust {
     /// Root alone, on every component.
     pub const ROOT: Self = Self { owner: None, sticky: false, last: true };
 
-    fn allows(self, status: &Status) -> bool {
+    /// Is this such a component?
+    pub fn allows(self, status: &Status) -> bool {
         let owner = status.uid == 0 || Some(status.uid) == self.owner;
         let sticky = self.sticky && status.kind == Kind::Directory && status.mode & 0o1000 != 0;
         // A link's own bits are always 0777 and mean nothing.
@@ -87,11 +88,17 @@ impl WalkError {
 
 /// Opens `path` from the root of the host as a place (`O_PATH`), following symbolic links that are trusted.
 pub fn walk(path: &AbsPath, trust: Trust) -> Result<OwnedFd, WalkError> {
-    let open_failed = |path: &str| {
-        let path = path.to_owned();
-        move |source| WalkError::Open { path, source }
-    };
     let root = sys::path::open_root().map_err(open_failed("/"))?;
+    walk_below(root, path, trust)
+}
+
+fn open_failed(path: &str) -> impl FnOnce(sys::Error) -> WalkError {
+    let path = path.to_owned();
+    move |source| WalkError::Open { path, source }
+}
+
+/// The same for a host whose root is the directory `root`: no link leads out of it.
+pub fn walk_below(root: OwnedFd, path: &AbsPath, trust: Trust) -> Result<OwnedFd, WalkError> {
     let mut rest: Vec<String> = path.components().rev().map(str::to_owned).collect();
     // The directories that lead to where the walk stands, and their names: `..` in a link goes back along them.
     let mut trail: Vec<OwnedFd> = vec![root];

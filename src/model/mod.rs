@@ -9,5 +9,6 @@ pub mod name;
 pub mod path;
 pub mod policy;
 pub mod report;
+pub mod setup;
 pub mod subject;
 pub mod template;

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 pub mod capability;
+pub mod durable;
 pub mod fd;
 pub mod fifo;
 pub mod identity;

@@ -331,6 +331,11 @@ pub fn read_if_there(directory: BorrowedFd<'_>, name: &str) -> Result<Option<Vec
     read_all(file.as_fd()).map(Some).map_err(|errno| Error::new(format!("read({name:?})"), errno))
 }
 
+/// The content of a small open file.
+pub fn read_open(file: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    read_all(file).map_err(|errno| Error::new("read(fd)", errno))
+}
+
 /// Reads a small file to its end. (What the standard library does for a file of unknown size, as those in `/proc` are,
 /// takes three times as many calls.)
 pub(super) fn read_all(file: BorrowedFd<'_>) -> std::result::Result<Vec<u8>, Errno> {

@@ -1,0 +1,238 @@
+//! `sessionctl doctor`: which PAM services open a view, and whether what logins depend on is in order. Changes nothing.
+#![forbid(unsafe_code)]
+
+pub mod report;
+mod services;
+mod sshd;
+
+use std::collections::BTreeSet;
+
+use crate::error::Error;
+use crate::host;
+use crate::model::path::AbsPath;
+use crate::registry::Registry;
+use crate::setup::pam::Presence;
+use crate::setup::pam_stack::{Files, included};
+use crate::setup::{self, Site};
+use crate::sys;
+
+use report::{Coverage, Finding, Report, Verdict};
+
+/// Where services are; a file in the first stands in the place of one in the second.
+const FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
+/// Where sshd's settings are.
+const SSHD: [&str; 2] = ["/etc/ssh", "sshd_config"];
+/// Members of it are left alone by the module.
+const BREAK_GLASS: &str = "session-sandbox-exempt";
+/// As many files within files as sshd reads.
+const SSHD_DEPTH: usize = 16;
+
+/// Looks at this host, or at the one in the folder `root`.
+pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
+    let site = Site::open(root)?;
+    let names = service_names(&site)?;
+    let mut files = Files::new();
+    for name in &names {
+        read_with_included(&site, name, &mut files)?;
+    }
+    let services: Vec<_> = names.iter().map(|name| services::service(name, &files)).collect();
+    let mut checks = Vec::new();
+    if services.iter().all(|service| service.opens != Coverage::View) {
+        checks.push(
+            Finding::new(Verdict::Wrong, "pam", "no login opens a view")
+                .help("`sessionctl setup --method pam`"),
+        );
+    }
+    checks.extend(module(&site)?);
+    checks.push(map(&site));
+    checks.push(break_glass(&site)?);
+    // What is running can be asked of the host itself only.
+    if site.folder().is_none() {
+        checks.push(kernel());
+        checks.extend(namespaces(&site)?);
+        checks.push(registry());
+    }
+    checks.extend(sshd(&site)?);
+    Ok(Report::new(services, checks))
+}
+
+fn service_names(site: &Site) -> Result<BTreeSet<String>, Error> {
+    let mut names = BTreeSet::new();
+    for folder in FOLDERS {
+        names.extend(site.list(folder)?.into_iter().filter(|name| services::is_service(name)));
+    }
+    Ok(names)
+}
+
+/// Reads the file of that name, and all that it includes.
+fn read_with_included(site: &Site, name: &str, files: &mut Files) -> Result<(), Error> {
+    let mut todo = vec![name.to_owned()];
+    while let Some(name) = todo.pop() {
+        if files.contains_key(&name) {
+            continue;
+        }
+        let paths = if name.starts_with('/') {
+            vec![name.clone()]
+        } else {
+            FOLDERS.map(|folder| format!("{folder}/{name}")).to_vec()
+        };
+        for path in paths {
+            if AbsPath::new(&path).is_err() {
+                continue;
+            }
+            if let Some(text) = site.read(&path)? {
+                todo.extend(included(&text));
+                files.insert(name, text);
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn module(site: &Site) -> Result<Vec<Finding>, Error> {
+    let again = "install the package session-sandbox again";
+    let mut findings = Vec::new();
+    let folders = setup::module_folders(site)?;
+    let any = folders.iter().any(|(_, presence)| *presence == Presence::Good);
+    if folders.is_empty() {
+        findings.push(Finding::new(Verdict::Wrong, "module", "there is no folder with modules of PAM"));
+    }
+    for (folder, presence) in folders {
+        findings.push(match presence {
+            Presence::Good => Finding::new(Verdict::Good, "module", format!("in {folder}")),
+            Presence::Missing if any => {
+                let text = format!("not in {folder}: programs that use it cannot log anybody in");
+                Finding::new(Verdict::Note, "module", text)
+            }
+            Presence::Missing => {
+                Finding::new(Verdict::Wrong, "module", format!("not in {folder}")).help(again)
+            }
+            Presence::Bad(why) => Finding::new(Verdict::Wrong, "module", why).help(again),
+        });
+    }
+    findings.push(match site.presence(setup::HELPER, true)? {
+        Presence::Good => Finding::new(Verdict::Good, "helper", setup::HELPER),
+        Presence::Missing => {
+            Finding::new(Verdict::Wrong, "helper", format!("{} is missing", setup::HELPER)).help(again)
+        }
+        Presence::Bad(why) => Finding::new(Verdict::Wrong, "helper", why).help(again),
+    });
+    Ok(findings)
+}
+
+fn map(site: &Site) -> Finding {
+    match site.load_policy() {
+        Ok(policy) => {
+            let count = policy.profiles.len();
+            Finding::new(Verdict::Good, "map", format!("has no mistakes; profiles: {count}"))
+        }
+        Err(error) => wrong("map", &error),
+    }
+}
+
+fn break_glass(site: &Site) -> Result<Finding, Error> {
+    let known = match site.folder() {
+        None => sys::user::group_id(BREAK_GLASS).ok().flatten().is_some(),
+        Some(_) => {
+            let text = site.read("/etc/group")?.unwrap_or_default();
+            text.lines().any(|line| line.split(':').next() == Some(BREAK_GLASS))
+        }
+    };
+    Ok(if known {
+        Finding::new(Verdict::Good, "break-glass", format!("there is a group {BREAK_GLASS}"))
+    } else {
+        let text =
+            format!("there is no group {BREAK_GLASS}: a map that is wrong keeps everybody but root out");
+        Finding::new(Verdict::Wrong, "break-glass", text).help(format!("groupadd --system {BREAK_GLASS}"))
+    })
+}
+
+fn kernel() -> Finding {
+    let release = sys::kernel::release();
+    match host::kernel_features().missing() {
+        None => Finding::new(Verdict::Good, "kernel", format!("{release} has every call that is needed")),
+        Some((call, since)) => {
+            let text = format!("{release} has no {call}, which came with {since}; every login is refused");
+            Finding::new(Verdict::Wrong, "kernel", text).help("start Linux 5.12 or newer")
+        }
+    }
+}
+
+fn namespaces(site: &Site) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for (name, verdict, consequence) in [
+        ("user/max_mnt_namespaces", Verdict::Wrong, "no view can be made"),
+        ("user/max_pid_namespaces", Verdict::Wrong, "a profile with `wall = \"pidns\"` is refused"),
+        ("user/max_user_namespaces", Verdict::Note, "ordinary users cannot run session-enter"),
+        ("kernel/unprivileged_userns_clone", Verdict::Note, "ordinary users cannot run session-enter"),
+    ] {
+        let value = site.read(&format!("/proc/sys/{name}"))?;
+        if value.is_some_and(|value| value.trim() == "0") {
+            let name = name.replace('/', ".");
+            findings.push(
+                Finding::new(verdict, "namespaces", format!("{name} is 0: {consequence}"))
+                    .help(format!("sysctl -w {name}=... with a higher number")),
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::new(Verdict::Good, "namespaces", "no setting forbids them"));
+    }
+    Ok(findings)
+}
+
+fn registry() -> Finding {
+    match Registry::open_if_there() {
+        Ok(Some(_)) => Finding::new(Verdict::Good, "state", "/run/session-sandbox is root's alone"),
+        Ok(None) => Finding::new(Verdict::Good, "state", "/run/session-sandbox is made by the first login"),
+        Err(error) => wrong("state", &error),
+    }
+}
+
+fn sshd(site: &Site) -> Result<Vec<Finding>, Error> {
+    let [folder, name] = SSHD;
+    let mut settings = Vec::new();
+    let found = read_sshd(site, &format!("{folder}/{name}"), 0, &mut settings)?;
+    Ok(if found { sshd::findings(&settings) } else { Vec::new() })
+}
+
+/// The settings of a file, with those of included files where they are included. `false` where there is no such file.
+fn read_sshd(
+    site: &Site,
+    path: &str,
+    depth: usize,
+    settings: &mut Vec<sshd::Setting>,
+) -> Result<bool, Error> {
+    if depth > SSHD_DEPTH {
+        return Ok(false);
+    }
+    let Some(text) = site.read(path)? else { return Ok(false) };
+    for setting in sshd::settings(path, &text) {
+        if setting.keyword != "include" {
+            settings.push(setting);
+            continue;
+        }
+        for pattern in setting.value.split_whitespace() {
+            let whole =
+                if pattern.starts_with('/') { pattern.to_owned() } else { format!("{}/{pattern}", SSHD[0]) };
+            let Some((folder, pattern)) = whole.rsplit_once('/') else { continue };
+            let Ok(pattern) = glob::Pattern::new(pattern) else { continue };
+            if AbsPath::new(folder).is_err() {
+                continue;
+            }
+            for name in site.list(folder)?.into_iter().filter(|name| pattern.matches(name)) {
+                read_sshd(site, &format!("{folder}/{name}"), depth + 1, settings)?;
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn wrong(about: &str, error: &Error) -> Finding {
+    let finding = Finding::new(Verdict::Wrong, about, error.without_remedy());
+    match error.remedy() {
+        Some(help) => finding.help(help),
+        None => finding,
+    }
+}
