@@ -86,12 +86,18 @@ fn missing_in_cache(kernels: &[Kernel]) -> Option<String> {
         return Some("needs root to install Debian into an image".to_owned());
     }
     let unreachable = suites.iter().find_map(|suite| fetch_index(suite).err());
-    unreachable.map(|error| format!("needs a mirror of Debian: {error}"))
+    unreachable.map(|error| format!("needs a mirror of Debian: {}", summary(&error)))
 }
 
 fn fetch_index(suite: &str) -> Result<()> {
     let folder = Folder::create()?;
     Apt::new(folder.path(), &mirror()?, suite).map(|_| ())
+}
+
+/// A reason for an ignored test is one line. apt's first error is the one that counts.
+fn summary(error: &str) -> &str {
+    let errors = error.lines().find_map(|line| line.split_once("E: "));
+    errors.map_or_else(|| error.lines().next().unwrap_or(error), |(_, message)| message)
 }
 
 fn is_root() -> bool {
