@@ -71,7 +71,7 @@ impl Guest {
         self.kernel
     }
 
-    /// How long it took from the start of qemu until sshd answered and users were let in.
+    /// How long it took from the start of qemu until sshd listened and users were let in.
     pub fn boot_time(&self) -> Duration {
         self.boot_time
     }
@@ -79,13 +79,13 @@ impl Guest {
     /// Waits for a start that was not waited for yet: until sshd, logind and D-Bus are up and users are let in.
     pub fn wait_until_up(&self) -> Result<()> {
         let alive = || self.machine.alive();
-        let up = || {
+        let up = || -> Result<_> {
             self.machine.agent().wait_for_boot(BOOT_LIMIT, &alive)?;
             let wait = "until [ -e /run/vm-up ]; do sleep 0.05; done";
-            self.machine.agent().run(wait, BOOT_LIMIT, &alive)?.success()?;
-            ssh::wait_for_banner(self.port(), LIMIT, &alive)
+            self.machine.agent().run(wait, BOOT_LIMIT, &alive)?.success()
         };
-        up().map_err(|error| self.with_console(&format!("the guest does not come up: {error}")))
+        up().map_err(|error| self.with_console(&format!("the guest does not come up: {error}")))?;
+        Ok(())
     }
 
     /// Runs a script with bash as root, beside PAM, sshd and logind, within the default limit of a minute.

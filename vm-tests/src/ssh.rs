@@ -1,22 +1,18 @@
 //! The way in that users take.
 
-use std::io::Read;
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
-
-use crate::command::TICK;
-use crate::{Context, Result};
 
 /// Options that ssh, scp, sftp and rsync's `-e` have in common, up to the way of authentication.
-const OPTIONS: [&str; 6] = [
+const OPTIONS: [&str; 7] = [
     // Every guest is new, and none of them is who it was the last time.
     "StrictHostKeyChecking=no",
     "UserKnownHostsFile=/dev/null",
     "GlobalKnownHostsFile=/dev/null",
     "LogLevel=ERROR",
     "ConnectTimeout=30",
+    // The one that is calculated soonest. There is nobody on the way who could listen.
+    "KexAlgorithms=curve25519-sha256",
     // A login has to be a login.
     "ControlPath=none",
 ];
@@ -51,30 +47,4 @@ pub(crate) fn password_command(port: u16, user: &str, password: &str) -> Command
     }
     command.args(["-o", "NumberOfPasswordPrompts=1", &format!("{user}@127.0.0.1")]);
     command
-}
-
-/// Waits until a server says what it is.
-pub(crate) fn wait_for_banner(port: u16, limit: Duration, alive: &dyn Fn() -> Result<()>) -> Result<()> {
-    let end = Instant::now() + limit;
-    loop {
-        let error = match banner(port) {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        alive()?;
-        if Instant::now() >= end {
-            return Err(format!("sshd does not answer: {error}"));
-        }
-        std::thread::sleep(TICK);
-    }
-}
-
-fn banner(port: u16) -> Result<()> {
-    let shown = || format!("127.0.0.1:{port}");
-    // qemu takes every connection, and then tries to get through to the guest.
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context(shown)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).context(shown)?;
-    let mut start = [0; 4];
-    stream.read_exact(&mut start).context(shown)?;
-    if &start == b"SSH-" { Ok(()) } else { Err(format!("{}: {start:?}", shown())) }
 }
