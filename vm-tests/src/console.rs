@@ -25,6 +25,8 @@ struct Text {
     bytes: Vec<u8>,
     /// Up to where [`Console::expect`] has looked.
     read: usize,
+    /// Where the last start began.
+    start: usize,
 }
 
 impl Screen {
@@ -91,9 +93,17 @@ impl Console {
         String::from_utf8_lossy(&self.screen.text().bytes).into_owned()
     }
 
+    /// What comes from now on is another start's.
+    pub(crate) fn note_start(&self) {
+        let mut screen = self.screen.text();
+        screen.start = screen.bytes.len();
+    }
+
     /// Has the kernel given up?
     pub(crate) fn has_panicked(&self) -> bool {
-        find(&self.screen.text().bytes, b"Kernel panic - not syncing").is_some()
+        let screen = self.screen.text();
+        let this_start = screen.bytes.get(screen.start..).unwrap_or_default();
+        find(this_start, b"Kernel panic - not syncing").is_some()
     }
 
     /// Its last lines, for an error.

@@ -163,6 +163,7 @@ impl Guest {
     /// Cuts the power and starts the guest again, with the same disk: what was not yet written to it is lost.
     pub fn reset(&self) -> Result<()> {
         self.machine.monitor().system_reset()?;
+        self.console().note_start();
         self.wait_until_up()
     }
 
