@@ -26,6 +26,8 @@ const SSHD: [&str; 2] = ["/etc/ssh", "sshd_config"];
 const BREAK_GLASS: &str = "session-sandbox-exempt";
 /// As many files within files as sshd reads.
 const SSHD_DEPTH: usize = 16;
+/// More settings than anybody has: files include each other in circles.
+const SSHD_SETTINGS: usize = 1000;
 
 /// Looks at this host, or at the one in the folder `root`.
 pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
@@ -204,16 +206,16 @@ fn read_sshd(
     depth: usize,
     settings: &mut Vec<sshd::Setting>,
 ) -> Result<bool, Error> {
-    if depth > SSHD_DEPTH {
+    if depth > SSHD_DEPTH || settings.len() > SSHD_SETTINGS {
         return Ok(false);
     }
     let Some(text) = site.read(path)? else { return Ok(false) };
     for setting in sshd::settings(path, &text) {
-        if setting.keyword != "include" {
-            settings.push(setting);
-            continue;
-        }
-        for pattern in setting.value.split_whitespace() {
+        let patterns = setting.value.clone();
+        let is_include = setting.keyword == "include";
+        // An include counts as well: a circle has to come to an end.
+        settings.push(setting);
+        for pattern in patterns.split_whitespace().filter(|_| is_include) {
             let whole =
                 if pattern.starts_with('/') { pattern.to_owned() } else { format!("{}/{pattern}", SSHD[0]) };
             let Some((folder, pattern)) = whole.rsplit_once('/') else { continue };

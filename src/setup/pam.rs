@@ -171,3 +171,82 @@ fn with_line(path: &str, file: &File) -> Result<File, Error> {
 pub(super) fn text(file: &File) -> String {
     String::from_utf8_lossy(&file.content).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::durable::Ownership;
+
+    const STACK: &str = "session required pam_unix.so\n";
+
+    fn file(text: &str) -> Found {
+        let ownership = Ownership { mode: 0o644, uid: 0, gid: 0 };
+        Found::File(File { content: text.as_bytes().to_vec(), ownership })
+    }
+
+    fn facts(files: &[(&str, Found)]) -> Facts {
+        Facts {
+            folders: vec![("/usr/lib/security".to_owned(), Presence::Good)],
+            helper: Some(Presence::Good),
+            has_profile: true,
+            files: files.iter().map(|(path, found)| ((*path).to_owned(), found.clone())).collect(),
+            root: None,
+        }
+    }
+
+    #[test]
+    fn pam_auth_update_is_asked_where_it_keeps_the_files_and_nowhere_else() {
+        let managed = file(&format!("{STACK}{MANAGED}\n"));
+        let mut all = facts(&[(DEBIAN[0], managed.clone()), (DEBIAN[1], managed.clone())]);
+        let (changes, entries) = plan(&all).unwrap();
+        let expected = ["/usr/sbin/pam-auth-update", "--enable", "session-sandbox"];
+        assert!(matches!(&changes[..], [Change::Run { command, result }]
+            if *command == expected && result.iter().all(|(_, must)| *must) && result.len() == 2));
+        assert_eq!(entries, [Entry::Profile { name: PROFILE.to_owned() }]);
+
+        all.root = Some("/image".to_owned());
+        let (changes, _) = plan(&all).unwrap();
+        assert!(
+            matches!(&changes[..], [Change::Run { command, .. }] if command[..2] == ["chroot", "/image"])
+        );
+
+        for facts in [
+            Facts { has_profile: false, ..all.clone() },
+            facts(&[(DEBIAN[0], file(STACK)), (DEBIAN[1], managed)]),
+        ] {
+            let (changes, entries) = plan(&facts).unwrap();
+            assert_eq!(changes.len(), 2);
+            assert!(
+                matches!(&changes[0], Change::Write { after, .. } if text(after).ends_with(&format!("{LINE}\n")))
+            );
+            assert!(matches!(&entries[0], Entry::Line { line, .. } if line == LINE));
+        }
+    }
+
+    #[test]
+    fn only_the_files_without_the_line_are_changed() {
+        let with = file(&format!("{STACK}{LINE} debug\n"));
+        let (changes, _) = plan(&facts(&[(FEDORA[0], with.clone()), (FEDORA[1], file(STACK))])).unwrap();
+        assert!(matches!(&changes[..], [Change::Write { path, .. }] if path == FEDORA[1]));
+        assert!(plan(&facts(&[(FEDORA[0], with.clone()), (FEDORA[1], with)])).unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_planned_for_a_module_that_is_not_there() {
+        for (folder, helper) in [
+            (Presence::Missing, Some(Presence::Good)),
+            (Presence::Bad("x".to_owned()), Some(Presence::Good)),
+            (Presence::Good, Some(Presence::Missing)),
+            (Presence::Good, Some(Presence::Bad("x".to_owned()))),
+            (Presence::Good, None),
+        ] {
+            let all = facts(&[(DEBIAN[0], file(STACK))]);
+            let folders = vec![("/lib/security".to_owned(), folder.clone())];
+            let refused = plan(&Facts { folders, helper: helper.clone(), ..all });
+            assert!(
+                refused.unwrap_err().to_string().contains("nobody could log in"),
+                "{folder:?} {helper:?}"
+            );
+        }
+    }
+}

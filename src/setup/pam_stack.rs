@@ -9,6 +9,8 @@ pub const MODULE: &str = "pam_session_sandbox.so";
 pub const OTHER: &str = "other";
 /// As many files within files as libpam reads.
 const DEPTH_MAX: usize = 16;
+/// More files than any service includes: what goes on is a circle.
+const FILES_MAX: usize = 256;
 
 /// What decides how a line's result is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,9 +126,14 @@ pub fn asks_module(text: &str) -> bool {
 }
 
 fn add(name: &str, files: &Files, substacks: &[usize], count: &mut usize, depth: usize, stack: &mut Stack) {
-    let Some(text) = files.get(name).filter(|_| depth < DEPTH_MAX) else {
-        return stack.missing.push(name.to_owned());
+    let is_sane = depth < DEPTH_MAX && *count < FILES_MAX;
+    let Some(text) = files.get(name).filter(|_| is_sane) else {
+        if !stack.missing.iter().any(|missing| missing == name) {
+            stack.missing.push(name.to_owned());
+        }
+        return;
     };
+    *count += 1;
     for line in parse(text) {
         match line {
             Line::Module { number, control, module, arguments } => stack.steps.push(Step {
@@ -140,7 +147,7 @@ fn add(name: &str, files: &Files, substacks: &[usize], count: &mut usize, depth:
             Line::File { name, is_substack } => {
                 let mut inner = substacks.to_vec();
                 if is_substack {
-                    *count += 1;
+                    // One number for each file that is read.
                     inner.push(*count);
                 }
                 add(&name, files, &inner, count, depth + 1, stack);
@@ -276,6 +283,8 @@ mod tests {
         let all = files(&[("a", "@include b\n"), ("b", "session include a\n"), ("c", "@include nowhere\n")]);
         assert!(!resolve("a", &all).missing.is_empty());
         assert_eq!(resolve("c", &all).missing, ["nowhere"]);
+        let many = "session substack a\n".repeat(9);
+        assert_eq!(resolve("a", &files(&[("a", &many)])).missing, ["a"]);
         for odd in ["session", "session required", "@include", "[", "session [ x", "\\", "session \\"] {
             assert!(resolve("x", &files(&[("x", odd)])).steps.is_empty(), "{odd:?}");
         }
