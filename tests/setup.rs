@@ -456,6 +456,12 @@ fn doctor_names_what_is_wrong_and_ends_with_1_for_it() {
         }
     }
     host.done("doctor");
+    // What cannot be trusted is said, and the rest is looked at all the same.
+    host.write("/etc/pam.d/open", LINE, 0o666);
+    let (code, said) = host.run("doctor");
+    assert!(code == 1 && said.contains("cannot trust /etc/pam.d/open"), "{said}");
+    assert!(said.contains("ok     map:"), "{said}");
+    fs::remove_file(host.path("/etc/pam.d/open")).unwrap();
     fs::remove_file(host.path(MODULE)).unwrap();
     assert_eq!(host.run("doctor").0, 1);
 }

@@ -32,42 +32,57 @@ const SSHD_SETTINGS: usize = 1000;
 /// Looks at this host, or at the one in the folder `root`.
 pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
     let site = Site::open(root)?;
-    let names = service_names(&site)?;
+    let mut checks = Vec::new();
     let mut files = Files::new();
+    let names = service_names(&site, &mut checks);
     for name in &names {
-        read_with_included(&site, name, &mut files)?;
+        read_with_included(&site, name, &mut files, &mut checks);
     }
     let services: Vec<_> = names.iter().map(|name| services::service(name, &files)).collect();
-    let mut checks = Vec::new();
     if services.iter().all(|service| service.opens != Coverage::View) {
         checks.push(
             Finding::new(Verdict::Wrong, "pam", "no login opens a view")
                 .help("`sessionctl setup --method pam`"),
         );
     }
-    checks.extend(module(&site)?);
+    let found = or_finding(module(&site), "module", &mut checks);
+    checks.extend(found);
     checks.push(map(&site));
-    checks.push(break_glass(&site)?);
+    match break_glass(&site) {
+        Ok(found) => checks.push(found),
+        Err(error) => checks.push(wrong("break-glass", &error)),
+    }
     // What is running can be asked of the host itself only.
     if site.folder().is_none() {
         checks.push(kernel());
-        checks.extend(namespaces(&site)?);
+        let found = or_finding(namespaces(&site), "namespaces", &mut checks);
+        checks.extend(found);
         checks.push(registry());
     }
-    checks.extend(sshd(&site)?);
+    let found = or_finding(sshd(&site), "sshd", &mut checks);
+    checks.extend(found);
     Ok(Report::new(services, checks))
 }
 
-fn service_names(site: &Site) -> Result<BTreeSet<String>, Error> {
+/// What could not be looked at is a finding: the rest is looked at all the same.
+fn or_finding<T: Default>(answer: Result<T, Error>, about: &str, checks: &mut Vec<Finding>) -> T {
+    answer.unwrap_or_else(|error| {
+        checks.push(wrong(about, &error));
+        T::default()
+    })
+}
+
+fn service_names(site: &Site, checks: &mut Vec<Finding>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for folder in FOLDERS {
-        names.extend(site.list(folder)?.into_iter().filter(|name| services::is_service(name)));
+        let all = or_finding(site.list(folder), "pam", checks);
+        names.extend(all.into_iter().filter(|name| services::is_service(name)));
     }
-    Ok(names)
+    names
 }
 
 /// Reads the file of that name, and all that it includes.
-fn read_with_included(site: &Site, name: &str, files: &mut Files) -> Result<(), Error> {
+fn read_with_included(site: &Site, name: &str, files: &mut Files, checks: &mut Vec<Finding>) {
     let mut todo = vec![name.to_owned()];
     while let Some(name) = todo.pop() {
         if files.contains_key(&name) {
@@ -82,14 +97,13 @@ fn read_with_included(site: &Site, name: &str, files: &mut Files) -> Result<(), 
             if AbsPath::new(&path).is_err() {
                 continue;
             }
-            if let Some(text) = site.read(&path)? {
+            if let Some(text) = or_finding(site.read(&path), "pam", checks) {
                 todo.extend(included(&text));
                 files.insert(name, text);
                 break;
             }
         }
     }
-    Ok(())
 }
 
 fn module(site: &Site) -> Result<Vec<Finding>, Error> {

@@ -68,22 +68,10 @@ impl Site {
             Kind::Symlink => sys::path::link_text(place.as_fd())
                 .map(Found::Link)
                 .map_err(|error| failed("read", path, error)),
-            Kind::File if !self.trust.allows(&status) => {
-                let message = format!(
-                    "{path} belongs to uid {} with mode 0{:o}: others than root could change it",
-                    status.uid, status.mode
-                );
-                Err(Error::new(ErrorKind::Host, message)
-                    .help(format!("chown root {path} && chmod go-w {path}")))
-            }
-            Kind::File if status.size <= SIZE_MAX => {
+            Kind::File => {
                 let file = sys::path::open_file(folder.as_fd(), name)
                     .map_err(|error| failed("open", path, error))?;
-                let ownership =
-                    sys::durable::ownership(file.as_fd()).map_err(|error| failed("look at", path, error))?;
-                let content = sys::path::read_if_there(folder.as_fd(), name)
-                    .map_err(|error| failed("read", path, error))?;
-                Ok(content.map_or(Found::Missing, |content| Found::File(File { content, ownership })))
+                self.content(path, file).map(Found::File)
             }
             _ => Ok(Found::Other),
         }
@@ -166,6 +154,30 @@ impl Site {
     pub fn owner(&self) -> (u32, u32) {
         let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         if ids.0 == 0 { (0, 0) } else { ids }
+    }
+
+    /// The open file `path`, which only root can have written.
+    fn content(&self, path: &str, file: OwnedFd) -> Result<File, Error> {
+        let status = sys::path::status(file.as_fd()).map_err(|error| failed("look at", path, error))?;
+        if status.kind != Kind::File || status.size > SIZE_MAX {
+            return Err(Error::new(
+                ErrorKind::Host,
+                format!("{path} is no file of at most {SIZE_MAX} bytes"),
+            ));
+        }
+        if !self.trust.allows(&status) {
+            let message = format!(
+                "{path} belongs to uid {} with mode 0{:o}: others than root could change it",
+                status.uid, status.mode
+            );
+            return Err(
+                Error::new(ErrorKind::Host, message).help(format!("chown root {path} && chmod go-w {path}"))
+            );
+        }
+        let ownership =
+            sys::durable::ownership(file.as_fd()).map_err(|error| failed("look at", path, error))?;
+        let content = sys::path::read_open(file.as_fd()).map_err(|error| failed("read", path, error))?;
+        Ok(File { content, ownership })
     }
 
     fn must_be(&self, path: &str, before: Option<&File>) -> Result<(), Error> {
