@@ -267,13 +267,14 @@ fn a_run_that_is_killed_leaves_old_files_or_new_ones_and_can_be_finished_or_take
     host.done("setup --method pam --undo");
     let mut whole = start.elapsed();
     let (mut killed, mut half) = (0, 0);
-    for round in 0..60_u32 {
+    for round in 0..400_u32 {
         let words = if round % 2 == 0 { "setup --method pam" } else { "setup --method pam --undo" };
         let mut child = host.command(words).stdout(std::process::Stdio::null()).spawn().unwrap();
-        std::thread::sleep(whole * round / 90);
+        std::thread::sleep(whole * (round % 61) / 60);
         child.kill().unwrap();
         if child.wait().unwrap().code().is_none() {
             killed += 1;
+            whole = whole * 11 / 10;
         } else {
             // Faster than it was thought to be.
             whole = whole * 3 / 4;
@@ -288,7 +289,7 @@ fn a_run_that_is_killed_leaves_old_files_or_new_ones_and_can_be_finished_or_take
             assert_eq!([host.read(SESSION), host.read(NONINTERACTIVE)], [old.clone(), old.clone()]);
         }
     }
-    eprintln!("killed {killed} of 60, {half} between two files");
+    eprintln!("killed {killed} of 400, {half} between two files");
     assert!(killed > 0, "the test is too slow for itself: none was killed");
     host.done("setup --method pam");
     host.done("setup --method pam --undo");
