@@ -33,7 +33,7 @@ Options:
   --view VIEW     A view by the name that `list` shows, such as user-1001.login
   --as-root       As root, with all of its rights, in a tree whose user can change parts of it
   --config FILE   Read this map, and no other (enter)
-  --method METHOD `pam`: a line in the PAM configuration; `consolekit`: a script that ConsoleKit runs
+  --method METHOD `pam`: a line in the PAM configuration; `consolekit`: a script for ConsoleKit
   --undo          Take back what an earlier setup has changed
   --dry-run       Show what setup would change, and change nothing
   --root DIR      The host whose root is DIR, for whoever builds images (setup, doctor)
@@ -41,8 +41,8 @@ Options:
   --help          Print this
   --version       Print the version
 
-Exit status: that of the command with `enter`; 1 when `doctor` finds something wrong; otherwise 0, or
-125 when something could not be done.
+Exit status: that of the command with `enter`; 1 when `doctor` finds something wrong; otherwise 0,
+or 125 when something could not be done.
 ";
 
 /// What is asked for.
