@@ -28,6 +28,7 @@ mod initramfs;
 mod kernel;
 mod modules;
 mod payload;
+pub mod product;
 mod qemu;
 mod qmp;
 pub mod requirements;

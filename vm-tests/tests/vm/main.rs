@@ -19,6 +19,7 @@
 )]
 
 mod boots;
+mod doors;
 mod suite;
 
 use std::process::ExitCode;
@@ -29,7 +30,10 @@ use vm_tests::Kernel;
 use suite::Suite;
 
 fn suites() -> Vec<Suite> {
-    vec![Suite::new("boots", boots::checks).with_payload(boots::payload)]
+    vec![
+        Suite::new("boots", boots::checks).with_payload(boots::payload),
+        Suite::new("doors", doors::checks).with_payload(doors::payload),
+    ]
 }
 
 fn main() -> ExitCode {
