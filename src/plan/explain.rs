@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::model::facts::Look;
+use crate::model::path::AbsPath;
 use crate::model::policy::{Linger, Mode, OnChange, Propagation, Wall};
 
 use super::lint::Finding;
@@ -134,12 +135,19 @@ fn identity(plan: &Plan) -> String {
     parts.join(", ")
 }
 
+/// The path below the last directory that has a line of its own, as far to the right as there are such directories.
+fn place(plan: &Plan, step: &TreeStep) -> String {
+    let above = std::iter::successors(step.target.parent(), AbsPath::parent);
+    let shown: Vec<AbsPath> = above
+        .filter(|above| !above.is_root() && plan.tree.iter().any(|other| other.target == *above))
+        .collect();
+    let whole = step.target.as_str();
+    let rest = shown.first().and_then(|nearest| whole.strip_prefix(nearest.as_str()));
+    format!("{}{}", "  ".repeat(shown.len()), rest.unwrap_or(whole))
+}
+
 fn row(plan: &Plan, at: usize, step: &TreeStep) -> (String, String, String) {
-    let depth = step.target.depth().saturating_sub(1);
-    let name = match step.target.file_name() {
-        None => "/".to_owned(),
-        Some(name) => format!("{}/{name}", "  ".repeat(depth)),
-    };
+    let name = place(plan, step);
     let made = match &step.make {
         Make::Directory { mode, .. } => format!("dir 0{mode:o}"),
         Make::File { content, mode, .. } => format!("file 0{mode:o}, {} bytes", content.len()),

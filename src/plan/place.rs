@@ -215,27 +215,29 @@ impl Placer<'_> {
         attributes: Attributes,
         to: &mut Vec<Placement>,
     ) -> Result<(), PlanError> {
+        let bind = |node| Thing::Mount {
+            what: Mount::Bind {
+                source: path.clone(),
+                look: Look::Root,
+                recursive: node == Node::Directory,
+                propagation: Propagation::Private,
+            },
+            node,
+            attributes,
+        };
         let thing = match self.facts.path(Look::Root, path) {
             // A host without /lib32 is no fault: that is what `system` is for.
             PathFact::Missing => return Ok(()),
             PathFact::Symlink(to) => Thing::Symlink { to: to.clone() },
-            PathFact::Directory => Thing::Mount {
-                what: Mount::Bind {
-                    source: path.clone(),
-                    look: Look::Root,
-                    recursive: true,
-                    propagation: Propagation::Private,
-                },
-                node: Node::Directory,
-                attributes,
-            },
+            PathFact::Directory => bind(Node::Directory),
+            PathFact::Device if !attributes.nodev => bind(Node::Device),
             other => {
                 return Err(PlanError::Source {
                     origin: rule.origin.clone(),
                     target: path.clone(),
                     path: path.clone(),
                     found: other.describe(),
-                    remedy: "a `system` path is a directory or a symbolic link; bind anything else by an entry of its own",
+                    remedy: "a `system` path is a directory, a symbolic link or, with `options = [\"dev\"]`, a device; bind anything else by an entry of its own",
                 });
             }
         };
