@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 
-use door_protocol::{Purpose, Reply, Request as Asked, Way};
+use door_protocol::{OnRecord, Purpose, Reply, Request as Asked, Way};
 use session_sandbox::model::policy::Mode;
 use session_sandbox::model::subject::Door;
 use session_sandbox::plan::{self, PlanError, Request};
@@ -109,7 +109,11 @@ fn open(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<(), 
                     registry::Door::Init(_) => Way::Init,
                     registry::Door::Mounts(_) => Way::Mounts,
                 },
-                session: doorway.session.clone(),
+                session: doorway.session.clone().map(|name| OnRecord {
+                    user: plan.subject.name.to_string(),
+                    name,
+                    is_watched: doorway.is_watched,
+                }),
                 environment: variables(&plan),
             };
             send(socket, &reply, &Doorway::descriptors(&doorway, &origin))

@@ -62,8 +62,10 @@ pub struct Doorway {
     /// What the host process holds for as long as the session lasts: what tells the view's keeper that a session is
     /// there, and the lock of the session on record. The kernel lets go of both however the process ends.
     pub kept: Vec<OwnedFd>,
-    /// The session on record, where somebody has to be told of its end: no process watches this view.
+    /// The name of the session on record.
     pub session: Option<String>,
+    /// Does a process watch the view? Otherwise somebody has to look after it when the session has ended.
+    pub is_watched: bool,
 }
 
 /// Builds or finds the view of `plan` and gives the way in, for the host process `leader`. `None` when the process that
@@ -110,9 +112,8 @@ pub fn open_door(
         return Err(error);
     }
     let kept = lease.into_iter().chain(session.take_lock()).collect();
-    let unwatched = record.keeper == Keeper::Pin;
-    let session = session.name().filter(|_| unwatched).map(str::to_owned);
-    Ok(Some(Doorway { door, kept, session }))
+    let session = session.name().map(str::to_owned);
+    Ok(Some(Doorway { door, kept, session, is_watched: record.keeper != Keeper::Pin }))
 }
 
 fn enter(door: &Door) -> sys::Result<()> {

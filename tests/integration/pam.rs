@@ -69,6 +69,10 @@ fn opens_and_closes() -> Verdict {
         ensure!(text.contains(&format!("{}\n", stage.bob.uid)), "not bob: {text}");
         ensure!(text.contains("\nclose: 0\nwhere: home\n"), "{text}");
         stage.until_empty()?;
+        until("nothing is on record", || {
+            let find = ["/run/session-sandbox", "-mindepth", "2", "!", "-name", "next"];
+            Run::new("find").args(find).finish().ok()?.stdout.is_empty().then_some(())
+        })?;
         before.assert_returns()?;
     }
     Ok(())

@@ -51,6 +51,17 @@ pub enum Way {
     Mounts,
 }
 
+/// A session on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnRecord {
+    /// Whose.
+    pub user: String,
+    /// `Session7`, say.
+    pub name: String,
+    /// Does a process watch its view? Otherwise the helper has to be told of the session's end, to look after the view.
+    pub is_watched: bool,
+}
+
 /// What the helper answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -59,8 +70,8 @@ pub enum Reply {
     Enter {
         /// What the first descriptor is.
         way: Way,
-        /// What the session is called on record, where the helper is to be told of its end.
-        session: Option<String>,
+        /// The session on record, if it is: taken off the record at its end.
+        session: Option<OnRecord>,
         /// `NAME=value`, for the PAM environment.
         environment: Vec<String>,
     },
@@ -133,7 +144,9 @@ impl Reply {
                 message.add("outcome", "enter");
                 message.add("way", if *way == Way::Init { "init" } else { "mounts" });
                 if let Some(session) = session {
-                    message.add("session", session);
+                    message.add("session", &session.name);
+                    message.add("account", &session.user);
+                    message.add("watched", if session.is_watched { "yes" } else { "no" });
                 }
                 for variable in environment {
                     message.add("env", variable);
@@ -166,7 +179,14 @@ impl Reply {
                     "mounts" => Way::Mounts,
                     other => return Err(format!("the way in is {other:?}")),
                 },
-                session: fields.get("session"),
+                session: match fields.get("session") {
+                    Some(name) => Some(OnRecord {
+                        name,
+                        user: fields.need("account")?,
+                        is_watched: fields.need("watched")? == "yes",
+                    }),
+                    None => None,
+                },
                 environment: fields.all("env"),
             },
             "stay" => Self::Stay(fields.need("why")?),
@@ -256,8 +276,11 @@ mod tests {
             assert_eq!(Request::decode(&said.encode()).unwrap(), said);
         }
         let variables = vec!["A=1".to_owned(), "B=x=y".to_owned()];
+        let on_record =
+            |is_watched| Some(OnRecord { user: "bob".to_owned(), name: "Session1".to_owned(), is_watched });
         for said in [
-            Reply::Enter { way: Way::Init, session: Some("Session1".to_owned()), environment: variables },
+            Reply::Enter { way: Way::Init, session: on_record(true), environment: variables },
+            Reply::Enter { way: Way::Mounts, session: on_record(false), environment: Vec::new() },
             Reply::Enter { way: Way::Mounts, session: None, environment: Vec::new() },
             Reply::Stay("already there".to_owned()),
             Reply::NotFound("no profile".to_owned()),

@@ -2,13 +2,17 @@
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use door_protocol::{Purpose, Reply, Request, Way};
+use door_protocol::{OnRecord, Purpose, Reply, Request, Way};
 
 use crate::ask::ask;
 use crate::enter::{self, Back};
 use crate::options::{NotFound, OnError, Options};
 use crate::sys::{Code, Item, Pam, Priority};
+
+/// Where sessions are on record.
+const STATE: &str = "/run/session-sandbox";
 
 /// What is remembered between open and close, in the PAM handle.
 pub(crate) type State = RefCell<Option<Open>>;
@@ -20,8 +24,7 @@ pub(crate) struct Open {
     /// How often it was opened: a host that opens twice closes twice.
     times: usize,
     back: Back,
-    /// What it is called on record, where the helper has to be told of its end.
-    session: Option<String>,
+    session: Option<OnRecord>,
     /// What says that this session lives. The kernel closes it however this process ends.
     kept: Vec<OwnedFd>,
 }
@@ -186,17 +189,41 @@ pub(crate) fn close(pam: &Pam<'_>, options: &Options) -> Code {
     Code::Success
 }
 
-/// Lets go of what says that the session lives.
+/// Takes the session off the record, and lets go of what says that it lives. What fails here is done by the next sweep.
 fn forget(pam: &Pam<'_>, options: &Options, open: Open) {
     let Open { user, session, kept, .. } = open;
-    drop(kept);
-    let Some(session) = session else { return };
-    let purpose = Purpose::Close(session.clone());
-    match ask(&options.helper, &request(pam, options, &user, purpose)) {
-        Ok((Reply::Closed, _)) => {}
-        Ok((reply, _)) => pam.log(Priority::Error, &format!("{session} stays on record: {reply:?}")),
-        Err(why) => pam.log(Priority::Error, &format!("{session} stays on record: {why}")),
+    match session {
+        None => {}
+        // As long as its lock is held the name is nobody else's.
+        Some(session) if session.is_watched => off_the_record(&session),
+        Some(session) => {
+            drop(kept);
+            let purpose = Purpose::Close(session.name.clone());
+            let why = match ask(&options.helper, &request(pam, options, &user, purpose)) {
+                Ok((Reply::Closed, _)) => return,
+                Ok((reply, _)) => format!("{reply:?}"),
+                Err(why) => why,
+            };
+            pam.log(Priority::Error, &format!("{} stays on record: {why}", session.name));
+        }
     }
+}
+
+/// Removes the session's files. Nobody but root can look into the folder that they are in.
+fn off_the_record(session: &OnRecord) {
+    let is_plain = |name: &str| !name.is_empty() && name != "." && name != ".." && !name.contains('/');
+    if !is_plain(&session.name) || !is_plain(&session.user) {
+        return;
+    }
+    let users = Path::new(STATE).join("users").join(&session.user);
+    let folder = Path::new(STATE).join("sessions").join(&session.name);
+    let _ = std::fs::remove_file(users.join(&session.name));
+    // There may be other sessions, and then it stays.
+    let _ = std::fs::remove_dir(users);
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let _ = std::fs::remove_file(entry.path());
+    }
+    let _ = std::fs::remove_dir(folder);
 }
 
 fn request(pam: &Pam<'_>, options: &Options, user: &str, purpose: Purpose) -> Request {
