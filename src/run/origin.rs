@@ -52,19 +52,21 @@ impl Origin {
                 })?;
                 Some(Inside { host, scope, walled: true })
             }
-            None => without_wall(mounts.as_fd())?,
+            None => without_wall(mounts.as_fd(), pids.as_fd())?,
         };
         Ok(Self { mounts, pids, inside })
     }
 }
 
-/// The view without a PID namespace that this process is in.
-fn without_wall(mounts: BorrowedFd<'_>) -> Result<Option<Inside>, Error> {
+/// The view that this process is in, where process 1 is not its keeper.
+fn without_wall(mounts: BorrowedFd<'_>, pids: BorrowedFd<'_>) -> Result<Option<Inside>, Error> {
     // In a container process 1 may be hidden, and then there is nowhere to go.
     let Ok(Some(host)) = sys::nsfs::of_number(1, Kind::Mounts) else { return Ok(None) };
     let number = sys::nsfs::number(mounts).map_err(failed)?;
     if sys::nsfs::number(host.as_fd()).map_err(failed)? == number {
-        return Ok(None);
+        // After `sudo` has led out of a view its processes are still in the view's PID namespace.
+        let walled = !is_in(1, sys::nsfs::number(pids).map_err(failed)?);
+        return Ok(walled.then_some(Inside { host, scope: None, walled }));
     }
     sys::nsfs::enter_mounts(host.as_fd()).map_err(failed)?;
     let scope = name_of(|view| view.mounts == number)?;

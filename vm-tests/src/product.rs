@@ -44,10 +44,17 @@ pub fn payload() -> Result<Payload> {
 
 /// Installs the package with apt, and turns the module on for all services.
 pub fn install(guest: &Guest) -> Result<()> {
+    install_package(guest)?;
+    let setup = "sessionctl setup --method pam >/root/setup.log 2>&1 || { cat /root/setup.log >&2; exit 1; }";
+    guest.root(setup)?.success().context(|| "turning the module on".to_owned())?;
+    Ok(())
+}
+
+/// Installs the package with apt: no login changes.
+pub fn install_package(guest: &Guest) -> Result<()> {
     let script = format!(
-        "set -e; export DEBIAN_FRONTEND=noninteractive
-        apt-get install -y -qq {PACKAGE} >/root/apt.log 2>&1 || {{ cat /root/apt.log >&2; exit 1; }}
-        sessionctl setup --method pam >/root/setup.log 2>&1 || {{ cat /root/setup.log >&2; exit 1; }}"
+        "export DEBIAN_FRONTEND=noninteractive
+        apt-get install -y -qq {PACKAGE} >/root/apt.log 2>&1 || {{ cat /root/apt.log >&2; exit 1; }}"
     );
     guest.root_within(&script, INSTALL_LIMIT)?.success().context(|| "installing the package".to_owned())?;
     Ok(())

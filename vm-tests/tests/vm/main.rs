@@ -18,8 +18,10 @@
     reason = "nothing is reached from outside of a test; `pub` is what other files may use"
 )]
 
+mod admins;
 mod boots;
 mod doors;
+mod stacks;
 mod suite;
 
 use std::process::ExitCode;
@@ -33,6 +35,8 @@ fn suites() -> Vec<Suite> {
     vec![
         Suite::new("boots", boots::checks).with_payload(boots::payload),
         Suite::new("doors", doors::checks).with_payload(doors::payload),
+        Suite::new("admins", admins::checks).with_payload(admins::payload),
+        Suite::new("stacks", stacks::checks).with_payload(stacks::payload),
     ]
 }
 
