@@ -37,6 +37,21 @@ fn build() -> Result<PathBuf> {
         .ok_or_else(|| format!("{} has made no package in {}", script.display(), folder.display()))
 }
 
+/// The module with the option that lets it fail on purpose.
+pub fn faulty_module() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(build_faulty_module).clone()
+}
+
+fn build_faulty_module() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(&root).args(["build", "--quiet", "--locked", "--package", "pam-session-sandbox"]);
+    command.args(["--features", "faults", "--target-dir", "target/vm-tests"]);
+    run_ok(&mut command, BUILD_LIMIT)?;
+    Ok(root.join("target/vm-tests/debug/libpam_session_sandbox.so"))
+}
+
 /// A guest's files: the package, ready to be installed.
 pub fn payload() -> Result<Payload> {
     Ok(Payload::new().host_file(PACKAGE, 0o644, package()?))

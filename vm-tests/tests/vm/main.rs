@@ -18,6 +18,7 @@
     reason = "nothing is reached from outside of a test; `pub` is what other files may use"
 )]
 
+mod abuse;
 mod admins;
 mod boots;
 mod doors;
@@ -37,6 +38,7 @@ fn suites() -> Vec<Suite> {
         Suite::new("doors", doors::checks).with_payload(doors::payload),
         Suite::new("admins", admins::checks).with_payload(admins::payload),
         Suite::new("stacks", stacks::checks).with_payload(stacks::payload),
+        Suite::new("abuse", abuse::checks).with_payload(abuse::payload),
     ]
 }
 
