@@ -100,7 +100,7 @@ fn logins_while(guest: &Guest, kill: &str) -> Verdict {
 fn killed_sshd(guest: &Guest) -> Verdict {
     product::install(guest)?;
     guest.root_ok(
-        "install -D -m 644 /home/bob/.ssh/authorized_keys /etc/ssh/keys/bob; systemctl reload ssh",
+        "install -D -m 644 /home/bob/.ssh/authorized_keys /etc/ssh/keys/bob; systemctl restart ssh",
     )?;
     all_is_well(guest)?;
     let main = guest.root_ok("systemctl show -p MainPID --value ssh")?;

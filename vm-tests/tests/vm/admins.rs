@@ -46,7 +46,7 @@ fn ensure(holds: bool, message: impl Into<String>) -> Verdict {
 fn exempt(guest: &Guest) -> Verdict {
     product::install(guest)?;
     guest.root_ok(
-        "set -e; systemctl reload ssh; groupadd sftponly; usermod --append --groups sftponly dave
+        "set -e; systemctl restart ssh; groupadd sftponly; usermod --append --groups sftponly dave
          install -d -o dave -g dave /srv/sftp/dave
          mkdir -p /srv/sftp/dave/etc /srv/sftp/dave/usr /srv/sftp/dave/lib /srv/sftp/dave/lib64 /srv/sftp/dave/bin /srv/sftp/dave/dev
          touch /srv/sftp/dave/dev/null",

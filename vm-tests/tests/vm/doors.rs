@@ -92,7 +92,7 @@ fn ensure(holds: bool, message: impl Into<String>) -> Verdict {
 fn installs(guest: &Guest) -> Verdict {
     VIEW.lock().unwrap_or_else(PoisonError::into_inner).take();
     product::install(guest)?;
-    guest.root_ok("chown -R bob: /home/bob/.config; systemctl reload ssh")?;
+    guest.root_ok("chown -R bob: /home/bob/.config; systemctl restart ssh")?;
     guest.root_ok(&format!("printf '%s' '{CRONTAB}' >/etc/cron.d/where"))?;
     // The user's manager stays, and so does the view: all that follow are later logins.
     guest.root_ok(
