@@ -7,6 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+#[path = "architecture/tokens.rs"]
+mod tokens;
+
+use tokens::{Named, Token, named_paths, tokens};
+
 /// Which top modules a top module may name, and why no others. `docs/architecture.md` has the picture.
 const EDGES: [(&str, &[&str], &str); 12] = [
     ("model", &[], "the values that everything else speaks in depend on nothing"),
@@ -82,173 +87,6 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.file, self.line, self.message)
     }
-}
-
-/// A word or a mark of the program's text, without comments and literals.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Token {
-    text: String,
-    line: usize,
-}
-
-/// Splits Rust text into words, `::` and single marks. Comments, strings and characters are left out.
-fn tokens(text: &str) -> Vec<Token> {
-    let chars: Vec<char> = text.chars().collect();
-    let at = |index: usize| chars.get(index).copied().unwrap_or('\0');
-    let is_word = |character: char| character.is_alphanumeric() || character == '_';
-    let mut tokens = Vec::new();
-    let (mut index, mut line) = (0, 1);
-    while index < chars.len() {
-        let start = index;
-        match (at(index), at(index + 1)) {
-            ('/', '/') => {
-                while index < chars.len() && at(index) != '\n' {
-                    index += 1;
-                }
-            }
-            ('/', '*') => {
-                let mut depth = 0;
-                while index < chars.len() {
-                    match (at(index), at(index + 1)) {
-                        ('/', '*') => (depth, index) = (depth + 1, index + 2),
-                        ('*', '/') => (depth, index) = (depth - 1, index + 2),
-                        _ => index += 1,
-                    }
-                    if depth == 0 {
-                        break;
-                    }
-                }
-            }
-            ('"', _) => index = after_string(&chars, index),
-            // A character, or a lifetime: the latter has no second quote.
-            ('\'', '\\') => {
-                index += 3;
-                while index < chars.len() && at(index) != '\'' {
-                    index += 1;
-                }
-                index += 1;
-            }
-            ('\'', _) if at(index + 2) == '\'' => index += 3,
-            ('\'', _) => index += 1,
-            (character, _) if is_word(character) => {
-                while is_word(at(index)) {
-                    index += 1;
-                }
-                let word: String = chars[start..index].iter().collect();
-                let hashes = (index..).take_while(|index| at(*index) == '#').count();
-                if ["r", "br", "cr"].contains(&word.as_str()) && at(index + hashes) == '"' {
-                    index = after_raw_string(&chars, index + hashes + 1, hashes);
-                } else if !(["b", "c"].contains(&word.as_str()) && at(index) == '"') {
-                    tokens.push(Token { text: word, line });
-                }
-            }
-            (':', ':') => {
-                index += 2;
-                tokens.push(Token { text: "::".to_owned(), line });
-            }
-            (character, _) => {
-                index += 1;
-                if !character.is_whitespace() {
-                    tokens.push(Token { text: character.to_string(), line });
-                }
-            }
-        }
-        line += chars[start..index.min(chars.len())].iter().filter(|character| **character == '\n').count();
-    }
-    tokens
-}
-
-fn after_string(chars: &[char], opening: usize) -> usize {
-    let mut index = opening + 1;
-    while index < chars.len() && chars[index] != '"' {
-        index += if chars[index] == '\\' { 2 } else { 1 };
-    }
-    index + 1
-}
-
-fn after_raw_string(chars: &[char], first: usize, hashes: usize) -> usize {
-    let mut index = first;
-    while index < chars.len() {
-        let closed = chars[index] == '"'
-            && chars[index + 1..].iter().take_while(|mark| **mark == '#').count() >= hashes;
-        index += 1;
-        if closed {
-            return index + hashes;
-        }
-    }
-    index
-}
-
-/// A path as it is written, with groups spelled out: `a::{b, c::d}` gives `a::b` and `a::c::d`.
-#[derive(Debug)]
-struct Named {
-    segments: Vec<String>,
-    line: usize,
-    /// How many modules written inside the file are around it.
-    inline_depth: usize,
-}
-
-fn named_paths(tokens: &[Token]) -> Vec<Named> {
-    let text = |index: usize| tokens.get(index).map_or("", |token| token.text.as_str());
-    let mut found = Vec::new();
-    // For each open brace: does it open a module?
-    let mut braces: Vec<bool> = Vec::new();
-    let mut index = 0;
-    while index < tokens.len() {
-        let is_start = is_name(text(index)) && (index == 0 || text(index - 1) != "::");
-        let after_use = index > 0 && text(index - 1) == "use";
-        if is_start && (text(index + 1) == "::" || after_use) {
-            let inline_depth = braces.iter().filter(|is_module| **is_module).count();
-            let mut leaves = Vec::new();
-            index = spell_out(tokens, index, &[], &mut leaves);
-            found.extend(leaves.into_iter().map(|(segments, line)| Named { segments, line, inline_depth }));
-            continue;
-        }
-        match text(index) {
-            "{" => braces.push(index >= 2 && text(index - 2) == "mod"),
-            "}" => drop(braces.pop()),
-            _ => {}
-        }
-        index += 1;
-    }
-    found
-}
-
-/// Reads one path from `index` on; returns where it ends.
-fn spell_out(
-    tokens: &[Token],
-    mut index: usize,
-    before: &[String],
-    leaves: &mut Vec<(Vec<String>, usize)>,
-) -> usize {
-    let text = |index: usize| tokens.get(index).map_or("", |token| token.text.as_str());
-    let mut segments = before.to_vec();
-    let line = tokens.get(index).map_or(0, |token| token.line);
-    while is_name(text(index)) || text(index) == "*" {
-        segments.push(text(index).to_owned());
-        index += 1;
-        if text(index) != "::" {
-            break;
-        }
-        index += 1;
-        if text(index) == "{" {
-            index += 1;
-            while !["}", ""].contains(&text(index)) {
-                let next = spell_out(tokens, index, &segments, leaves);
-                // `self`, `as name` and commas lie between the members of a group.
-                index = if next == index { index + 1 } else { next };
-            }
-            return index + 1;
-        }
-    }
-    if segments.len() > before.len() {
-        leaves.push((segments, line));
-    }
-    index
-}
-
-fn is_name(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
 /// A source file: its path below the package, and its text.
@@ -388,6 +226,11 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
+#[allow(clippy::expect_used, reason = "a test's way to fail")]
+fn read(path: &Path) -> String {
+    String::from_utf8(std::fs::read(path).expect("a source file can be read")).expect("UTF-8")
+}
+
 #[test]
 fn the_sources_keep_to_the_rules() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -395,9 +238,6 @@ fn the_sources_keep_to_the_rules() {
     rust_files(&package.join("src"), &mut files).expect("src can be listed");
     files.sort();
     assert!(files.len() > 40, "only {} files were found: is this the right folder?", files.len());
-    let read = |path: &Path| {
-        String::from_utf8(std::fs::read(path).expect("a source file can be read")).expect("UTF-8")
-    };
     let names = re_exports(&read(&package.join("src/lib.rs")));
     assert_eq!(
         names.get("Error").map(String::as_str),
@@ -412,6 +252,68 @@ fn the_sources_keep_to_the_rules() {
     }
     let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
     assert!(list.is_empty(), "{} rules of the house are broken:\n  {}\n", list.len(), list.join("\n  "));
+}
+
+/// What the PAM module is made of, with everything that comes along: it is loaded into sshd, login and cron.
+const MODULE_CRATES: [&str; 9] =
+    ["bitflags", "cfg-if", "cfg_aliases", "door-protocol", "errno", "libc", "linux-raw-sys", "nix", "rustix"];
+/// Its edge to C.
+const MODULE_UNSAFE_FILE: &str = "crates/pam-session-sandbox/src/sys.rs";
+
+/// The rules for one file of the other packages: `unsafe` stays at the PAM module's edge, and files stay readable.
+fn check_other_package(path: &str, text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut find = |line, message| findings.push(Finding { file: path.to_owned(), line, message });
+    if path != MODULE_UNSAFE_FILE
+        && let Some(token) = tokens(text).iter().find(|token| token.text == "unsafe")
+    {
+        find(token.line, format!("unsafe outside {MODULE_UNSAFE_FILE}"));
+    }
+    let lines = text.lines().count();
+    if lines > LINES_MAX {
+        find(LINES_MAX + 1, format!("{lines} lines; at most {LINES_MAX}"));
+    }
+    findings
+}
+
+#[test]
+fn the_other_packages_keep_to_the_rules() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["crates", "vm-tests"] {
+        rust_files(&package.join(folder), &mut files).expect("the folder can be listed");
+    }
+    assert!(files.len() > 25, "only {} files were found", files.len());
+    let mut findings = Vec::new();
+    for file in &files {
+        let path = file.strip_prefix(package).expect("below the package").to_string_lossy();
+        findings.extend(check_other_package(&path, &read(file)));
+    }
+    let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert!(list.is_empty(), "{} rules of the house are broken:\n  {}\n", list.len(), list.join("\n  "));
+    assert_eq!(check_other_package("crates/door-protocol/src/lib.rs", "fn f() { unsafe { g() } }").len(), 1);
+    assert_eq!(check_other_package(MODULE_UNSAFE_FILE, &"\n".repeat(LINES_MAX + 1)).len(), 1);
+}
+
+#[test]
+fn the_pam_module_is_made_of_little() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--package", "pam-session-sandbox", "--edges", "normal", "--prefix", "none"])
+        .args(["--format", "{lib}", "--offline", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let list = String::from_utf8(output.stdout).expect("UTF-8");
+    let mut crates: Vec<&str> = list.lines().skip(1).filter(|line| !line.is_empty()).collect();
+    crates.sort_unstable();
+    crates.dedup();
+    assert!(crates.contains(&"rustix"), "the list was not understood: {list}");
+    let strangers: Vec<&&str> = crates
+        .iter()
+        .filter(|name| !MODULE_CRATES.iter().any(|known| known.replace('-', "_") == **name))
+        .collect();
+    assert!(strangers.is_empty(), "say here why every login program should load {strangers:?}");
 }
 
 #[test]
