@@ -1,5 +1,6 @@
 //! A booted guest, and all that can be done to it.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use crate::{Context, Result, agent, initramfs, requirements, ssh};
 const LIMIT: Duration = Duration::from_secs(60);
 /// The start of a guest, emulated on a busy host.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// How often a kernel may panic while it starts, and then once less.
+const STARTS: usize = 3;
 const POWEROFF_LIMIT: Duration = Duration::from_secs(90);
 const DISK_SIZE: &str = "1G";
 /// What is shown of the console in an error.
@@ -77,6 +80,9 @@ impl Guest {
     }
 
     /// Waits for a start that was not waited for yet: until sshd, logind and D-Bus are up and users are let in.
+    ///
+    /// qemu's emulation of two processors now and then lets a kernel stumble over code that it is patching, which it does
+    /// while it starts. Such a guest is reset, and that is said; nothing of what is tested has run by then.
     pub fn wait_until_up(&self) -> Result<()> {
         let alive = || self.machine.alive();
         let up = || -> Result<_> {
@@ -84,6 +90,16 @@ impl Guest {
             let wait = "until [ -e /run/vm-up ]; do sleep 0.05; done";
             self.machine.agent().run(wait, BOOT_LIMIT, &alive)?.success()
         };
+        for _ in 1..STARTS {
+            match up() {
+                Ok(_) => return Ok(()),
+                Err(error) if self.machine.console().has_panicked() => {
+                    let _ = writeln!(std::io::stderr(), "{}: {error}; it is reset", self.kernel.word());
+                    self.machine.monitor().system_reset()?;
+                }
+                Err(error) => return Err(self.with_console(&format!("the guest does not come up: {error}"))),
+            }
+        }
         up().map_err(|error| self.with_console(&format!("the guest does not come up: {error}")))?;
         Ok(())
     }

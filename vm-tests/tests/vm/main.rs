@@ -34,7 +34,7 @@ use suite::Suite;
 
 fn suites() -> Vec<Suite> {
     vec![
-        Suite::new("boots", boots::checks).with_payload(boots::payload),
+        Suite::new("boots", boots::checks).with_payload(boots::payload).once(),
         Suite::new("doors", doors::checks).with_payload(doors::payload),
         Suite::new("admins", admins::checks).with_payload(admins::payload),
         Suite::new("stacks", stacks::checks).with_payload(stacks::payload),

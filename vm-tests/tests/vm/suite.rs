@@ -36,12 +36,18 @@ pub struct Suite {
     name: &'static str,
     checks: fn() -> Vec<Check>,
     payload: fn() -> vm_tests::Result<Payload>,
+    on_each_kernel: bool,
 }
 
 impl Suite {
     /// Checks in the image as it is.
     pub fn new(name: &'static str, checks: fn() -> Vec<Check>) -> Self {
-        Self { name, checks, payload: || Ok(Payload::new()) }
+        Self { name, checks, payload: || Ok(Payload::new()), on_each_kernel: true }
+    }
+
+    /// On the first of the chosen kernels and no other: where it is the tests' own machinery that is tested.
+    pub fn once(self) -> Self {
+        Self { on_each_kernel: false, ..self }
     }
 
     /// With these files over the image. They are asked for right before the guest is booted.
@@ -65,7 +71,7 @@ pub fn trials(kernels: &[Kernel], suites: Vec<Suite>) -> Vec<Trial> {
     let all_kernels: Arc<[Kernel]> = kernels.into();
     let mut trials = Vec::new();
     for kernel in kernels.iter().copied() {
-        for suite in &suites {
+        for suite in suites.iter().filter(|suite| suite.on_each_kernel || kernels.first() == Some(&kernel)) {
             let (name, payload) = (suite.name, suite.payload);
             for check in (suite.checks)() {
                 let all_kernels = Arc::clone(&all_kernels);
