@@ -468,6 +468,30 @@ fn doctor_names_what_is_wrong_and_ends_with_1_for_it() {
 }
 
 #[test]
+fn doctor_says_what_a_login_through_pam_cannot_have() {
+    let host = Host::new();
+    host.done("setup --method pam");
+    let said = |profile: &str| {
+        let map = format!("version = 1\n[[profile]]\nname = \"p\"\n{profile}\n");
+        host.write("/etc/session-sandbox/mounts.toml", &map, 0o644);
+        let (code, said) = host.run("doctor");
+        let about_the_map = said.lines().filter(|line| line.contains("profile \"p\"")).collect::<String>();
+        (code, about_the_map)
+    };
+    assert_eq!(said("wall = \"none\""), (0, String::new()));
+    let (code, line) = said("wall = \"landlock\"");
+    assert!(code == 1 && line.contains("mounts.toml:2") && line.contains("are refused"), "{line}");
+    let (code, line) = said("wall = \"pidns\"");
+    assert!(code == 0 && line.contains("there is no `systemd --user`"), "{line}");
+    for matches in ["service = [\"sshd\"]", "not_service = [\"systemd-*\"]", "service = [\"session-enter\"]"]
+    {
+        let settings = format!("wall = \"pidns\"\nmatch = {{ {matches} }}");
+        assert_eq!(said(&settings), (0, String::new()), "{matches}");
+    }
+    assert_eq!(said("wall = \"landlock\"\nmatch = { service = [\"session-enter\"] }"), (0, String::new()));
+}
+
+#[test]
 fn doctor_comes_to_an_end_whatever_the_files_hold() {
     let host = Host::new();
     host.done("setup --method pam");

@@ -1,7 +1,8 @@
 //! `sessionctl doctor`: which PAM services open a view, and whether what logins depend on is in order. Changes nothing.
 #![forbid(unsafe_code)]
 
-pub mod report;
+pub mod map;
+mod report;
 mod services;
 mod sshd;
 
@@ -47,7 +48,7 @@ pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
     }
     let found = or_finding(module(&site), "module", &mut checks);
     checks.extend(found);
-    checks.push(map(&site));
+    checks.extend(map(&site));
     match break_glass(&site) {
         Ok(found) => checks.push(found),
         Err(error) => checks.push(wrong("break-glass", &error)),
@@ -137,14 +138,8 @@ fn module(site: &Site) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
-fn map(site: &Site) -> Finding {
-    match site.load_policy() {
-        Ok(policy) => {
-            let count = policy.profiles.len();
-            Finding::new(Verdict::Good, "map", format!("has no mistakes; profiles: {count}"))
-        }
-        Err(error) => wrong("map", &error),
-    }
+fn map(site: &Site) -> Vec<Finding> {
+    site.load_policy().map_or_else(|error| vec![wrong("map", &error)], |policy| map::findings(&policy))
 }
 
 fn break_glass(site: &Site) -> Result<Finding, Error> {

@@ -31,6 +31,8 @@ const WANT_HOST: [&str; 12] = [
     "pam_systemd.so",
     "pam_systemd_home.so",
 ];
+/// Programs that go on when a session cannot be opened: what they run stays where the login came from.
+const DO_NOT_LISTEN: [&str; 2] = ["sudo", "sudo-i"];
 /// systemd's own service asks pam_systemd after everything else; there it only notes that a manager runs.
 const SYSTEMD_USER: &str = "systemd-user";
 
@@ -121,6 +123,10 @@ fn about_line(name: &str, stack: &Stack, at: usize) -> Vec<Finding> {
     let mut others: Vec<&str> =
         later().map(|step| step.module.as_str()).filter(|module| !WANT_HOST.contains(module)).collect();
     others.dedup();
+    if DO_NOT_LISTEN.contains(&name) {
+        let text = "it goes on when the module refuses a session: who may use it decides";
+        find(Verdict::Note, text.to_owned(), None);
+    }
     if !others.is_empty() {
         find(
             Verdict::Note,
