@@ -139,6 +139,8 @@ fn contents() {
         ("/usr/share/doc/session-sandbox/changelog.gz", "-rw-r--r--"),
         ("/usr/share/doc/session-sandbox/README.md", "-rw-r--r--"),
         ("/usr/share/doc/session-sandbox/SECURITY.md", "-rw-r--r--"),
+        ("/usr/share/doc/session-sandbox/docs/pam.md", "-rw-r--r--"),
+        ("/usr/share/doc/session-sandbox/docs/examples/user-manager.toml", "-rw-r--r--"),
     ] {
         assert_eq!(files.get(path).map(String::as_str), Some(mode), "{path}");
     }
