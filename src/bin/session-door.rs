@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use door_protocol::{OnRecord, Purpose, Reply, Request as Asked, Way};
 use session_sandbox::model::policy::Mode;
-use session_sandbox::model::subject::Door;
+use session_sandbox::model::subject::{Door, Subject};
 use session_sandbox::plan::{self, PlanError, Request};
 use session_sandbox::registry::{self, ProcessId, Registry};
 use session_sandbox::run::{Doorway, Ground, Inside, Kernel, Origin};
@@ -90,6 +90,9 @@ fn open(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<(), 
     };
     let request = Request { profile: asked.profile.clone(), mode: mode(asked)?, ..Request::default() };
     let subject = host::subject(&asked.user, door)?;
+    if is_member(&subject, asked.break_glass.as_deref())? {
+        return send(socket, &Reply::Exempt, &[]);
+    }
     let policy = host::load_policy(asked.config.as_deref())?;
     let mut facts = host::facts(&policy, &subject, &request)?;
     if let Err(error @ PlanError::NoMatch { .. }) =
@@ -119,6 +122,15 @@ fn open(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<(), 
             send(socket, &reply, &Doorway::descriptors(&doorway, &origin))
         }
     }
+}
+
+/// Is the user in the break-glass group? A group that does not exist has no members.
+fn is_member(subject: &Subject, group: Option<&str>) -> Result<bool, Error> {
+    let Some(group) = group else { return Ok(false) };
+    let id = sys::user::group_id(group).map_err(|error| {
+        Error::new(ErrorKind::Host, format!("cannot look up the group {group}")).caused_by(error)
+    })?;
+    Ok(id.is_some_and(|id| subject.groups.contains(&id)))
 }
 
 fn mode(asked: &Asked) -> Result<Option<Mode>, Error> {

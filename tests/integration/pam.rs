@@ -150,6 +150,17 @@ fn stay() -> Verdict {
         let text = stage.host_as(user, "calls", ["open", "where", "close"]).finish()?.output()?;
         ensure_eq!(text, "open: 0\nwhere: home\nclose: 0\n", "{user}");
     }
+    let log = stage.log();
+    ensure!(log.contains("is exempt, others are refused"), "{log}");
+    for place in ["before-asking", "before-entering", "entering"] {
+        stage.world.map("scope = \"user\"", "")?;
+        // Named only where the helper cannot say it.
+        stage.service(&format!("breakglass=games fault=panic-{place}"))?;
+        let text = stage.calls("open where close")?;
+        ensure_eq!(text, "open: 0\nwhere: home\nclose: 0\n", "a panic {place}");
+    }
+    stage.service("breakglass=games debug")?;
+    ensure_eq!(stage.calls("open where close")?, "open: 0\nwhere: home\nclose: 0\n", "exempt");
     stage.world.file(
         "map.toml",
         "version = 1\n[[profile]]\nname = \"others\"\nmatch = { user = [\"nobody\"] }\nscope = \"user\"\n",

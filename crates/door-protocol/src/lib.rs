@@ -40,6 +40,8 @@ pub struct Request {
     pub mode: Option<String>,
     /// `config=`.
     pub config: Option<String>,
+    /// The break-glass group, whose members are answered with [`Reply::Exempt`].
+    pub break_glass: Option<String>,
 }
 
 /// What the way in is made of.
@@ -77,6 +79,8 @@ pub enum Reply {
     },
     /// Nothing is to be done, and why: the view is already this one, or no session's.
     Stay(String),
+    /// The user is in the break-glass group: no map was read.
+    Exempt,
     /// The map has no profile for this login.
     NotFound(String),
     /// It failed; the whole chain of reasons on one line.
@@ -105,6 +109,7 @@ impl Request {
             ("profile", &self.profile),
             ("mode", &self.mode),
             ("config", &self.config),
+            ("breakglass", &self.break_glass),
         ] {
             if let Some(value) = value {
                 message.add(key, value);
@@ -131,6 +136,7 @@ impl Request {
             profile: fields.get("profile"),
             mode: fields.get("mode"),
             config: fields.get("config"),
+            break_glass: fields.get("breakglass"),
         })
     }
 }
@@ -164,6 +170,7 @@ impl Reply {
                 message.add("outcome", "refused");
                 message.add("why", why);
             }
+            Self::Exempt => message.add("outcome", "exempt"),
             Self::Closed => message.add("outcome", "closed"),
         }
         message.0
@@ -192,6 +199,7 @@ impl Reply {
             "stay" => Self::Stay(fields.need("why")?),
             "notfound" => Self::NotFound(fields.need("why")?),
             "refused" => Self::Refused(fields.need("why")?),
+            "exempt" => Self::Exempt,
             "closed" => Self::Closed,
             other => return Err(format!("the outcome is {other:?}")),
         })
@@ -266,6 +274,7 @@ mod tests {
             profile: Some("a=b\n".to_owned()),
             mode: None,
             config: Some("/etc/other.toml".to_owned()),
+            break_glass: Some("exempt".to_owned()),
         }
     }
 
@@ -285,6 +294,7 @@ mod tests {
             Reply::Stay("already there".to_owned()),
             Reply::NotFound("no profile".to_owned()),
             Reply::Refused("outcome=enter".to_owned()),
+            Reply::Exempt,
             Reply::Closed,
         ] {
             assert_eq!(Reply::decode(&said.encode()).unwrap(), said);
@@ -298,8 +308,8 @@ mod tests {
         for end in 0..whole.len() {
             usable += usize::from(Request::decode(&whole[..end]).is_ok());
         }
-        // Only where an optional field has not begun: after `service`, `tty` and `profile`.
-        assert_eq!(usable, 3);
+        // Only where an optional field has not begun: after `service`, `tty`, `profile` and `config`.
+        assert_eq!(usable, 4);
         assert!(Request::decode(b"version=2\0purpose=open\0user=bob\0service=sshd\0").is_err());
         assert!(Reply::decode(b"").unwrap_err().contains("no message"));
     }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
 use door_protocol::{OnRecord, Purpose, Reply, Request, Way};
@@ -35,10 +36,29 @@ pub(crate) fn open(pam: &Pam<'_>, options: &Options, silent: bool) -> Code {
         Ok(user) => user,
         Err(why) => return refuse(pam, options, silent, &why),
     };
-    if pam.is_root(&user) || pam.is_member(&user, &options.break_glass) {
+    if pam.is_root(&user) {
         return leave(pam, options, &user);
     }
-    match try_open(pam, options, &user) {
+    // Whoever is in the break-glass group learns it from the helper, which has to look the user's groups up anyway and
+    // can be killed. Only when nothing comes of that, by an error or a panic, the module asks the name services itself.
+    let is_exempt = || pam.is_member(&user, &options.break_glass);
+    let opened = match catch_unwind(AssertUnwindSafe(|| try_open(pam, options, &user))) {
+        Ok(Err(why)) if is_exempt() => {
+            pam.log(Priority::Error, &format!("{user} is exempt, others are refused: {why}"));
+            Ok(Reply::Exempt)
+        }
+        Err(_) if is_exempt() => {
+            pam.log(
+                Priority::Alert,
+                &format!("{user} is exempt, others are refused: a panic in this module"),
+            );
+            Ok(Reply::Exempt)
+        }
+        Ok(opened) => opened,
+        Err(panic) => resume_unwind(panic),
+    };
+    match opened {
+        Ok(Reply::Exempt) => leave(pam, options, &user),
         Ok(Reply::NotFound(why)) => match options.not_found {
             NotFound::Ignore => {
                 debug(pam, options, &format!("{user} stays in the host's view: {why}"));
@@ -236,6 +256,7 @@ fn request(pam: &Pam<'_>, options: &Options, user: &str, purpose: Purpose) -> Re
         profile: options.profile.clone(),
         mode: options.mode.clone(),
         config: options.config.clone(),
+        break_glass: Some(options.break_glass.clone()),
     }
 }
 
