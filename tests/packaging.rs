@@ -188,7 +188,7 @@ fn profile() {
     assert!(field("Priority").unwrap().parse::<i32>().unwrap() < 0);
     assert_eq!(field("Session-Type"), Some("Additional"));
     let lines: Vec<&str> = text.lines().skip_while(|line| *line != "Session:").skip(1).collect();
-    assert_eq!(lines, ["\trequired\tpam_session_sandbox.so"]);
+    assert_eq!(lines, ["\trequisite\tpam_session_sandbox.so"]);
     // In cron's and at's sessions, too: nothing says that it is for interactive ones.
     for other in ["Auth", "Account", "Password", "Session-Interactive-Only", "Session-Initial", "sufficient"]
     {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-const LINE: &str = "session required pam_session_sandbox.so\n";
+const LINE: &str = "session requisite pam_session_sandbox.so\n";
 const SESSION: &str = "/etc/pam.d/common-session";
 const NONINTERACTIVE: &str = "/etc/pam.d/common-session-noninteractive";
 const RECORD: &str = "/var/lib/session-sandbox/setup/pam.json";
@@ -129,7 +129,7 @@ fn a_dry_run_shows_every_change_and_makes_none() {
     let said = host.done("setup --method pam --dry-run");
     for expected in [
         "--- /etc/pam.d/common-session\n+++ /etc/pam.d/common-session\n@@ -1,3 +1,4 @@\n",
-        "+session required pam_session_sandbox.so\n",
+        "+session requisite pam_session_sandbox.so\n",
         "+++ /etc/pam.d/common-session-noninteractive\n",
         "nothing was changed",
     ] {
@@ -145,7 +145,7 @@ fn what_is_set_up_is_taken_back_byte_by_byte() {
     // Without an end of its last line.
     host.write(NONINTERACTIVE, STACK.trim_end(), 0o640);
     let before = host.all();
-    assert!(host.done("setup --method pam").contains("+session required"));
+    assert!(host.done("setup --method pam").contains("+session requisite"));
     assert_eq!(host.read(SESSION), format!("{STACK}{LINE}"));
     assert_eq!(host.read(NONINTERACTIVE), format!("{STACK}{LINE}"));
     assert_eq!((host.mode(SESSION), host.mode(NONINTERACTIVE)), (0o644, 0o640));
@@ -191,7 +191,7 @@ fn what_a_person_has_changed_since_is_kept() {
 
     // Another form of the line is not ours to take out.
     host.done("setup --method pam");
-    let changed = format!("{STACK}session required pam_session_sandbox.so debug\n");
+    let changed = format!("{STACK}session requisite pam_session_sandbox.so debug\n");
     host.write(SESSION, &changed, 0o644);
     host.refused("setup --method pam --undo", "was changed by hand");
     assert!(host.path(RECORD).exists());
@@ -428,7 +428,7 @@ fn doctor_names_what_is_wrong_and_ends_with_1_for_it() {
     host.done("setup --method pam");
     let (code, said) = host.run("doctor");
     assert_eq!(code, 1, "{said}");
-    let put = "vsftpd        the host's view  NOT covered: put `session required pam_session_sandbox.so`";
+    let put = "vsftpd        the host's view  NOT covered: put `session requisite pam_session_sandbox.so`";
     assert!(said.contains(put), "{said}");
     assert!(said.contains("1 thing is to be put right"), "{said}");
 

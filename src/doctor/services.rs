@@ -100,8 +100,12 @@ fn about_line(name: &str, stack: &Stack, at: usize) -> Vec<Finding> {
         let text =
             format!("`{}` lets a login into the host's view when the module fails", ours.control.text());
         find(Verdict::Wrong, text, required());
-    } else if ours.control != Control::Word("required".to_owned()) {
-        find(Verdict::Note, format!("`{}` in place of `required`", ours.control.text()), None);
+    } else if ours.control != Control::Word("requisite".to_owned()) {
+        let text = format!(
+            "`{}` in place of `requisite`: modules behind it run for a login that is refused, in the host's view",
+            ours.control.text()
+        );
+        find(Verdict::Note, text, None);
     }
     if ours.arguments.iter().any(|argument| argument == "onerr=host") {
         let text = "`onerr=host` lets a login into the host's view when the module fails";
@@ -169,7 +173,7 @@ mod tests {
 
     #[test]
     fn services_are_covered_by_the_line_that_they_share() {
-        let files = debian("session required pam_session_sandbox.so\n");
+        let files = debian("session requisite pam_session_sandbox.so\n");
         let sshd = service("sshd", &files);
         assert_eq!((sshd.opens, sshd.line.as_deref()), (Coverage::View, Some("common-session:5")));
         assert_eq!(verdicts(&sshd), [Verdict::Note]);
@@ -186,13 +190,13 @@ mod tests {
     #[test]
     fn a_line_that_does_not_hold_what_it_promises_is_found() {
         for (line, wrong) in [
-            ("session required pam_session_sandbox.so\n", 0),
+            ("session requisite pam_session_sandbox.so\n", 0),
             ("session optional pam_session_sandbox.so\n", 1),
             ("session sufficient pam_session_sandbox.so\n", 1),
             ("session [success=ok default=ignore] pam_session_sandbox.so\n", 1),
-            ("session sufficient pam_x.so\nsession required pam_session_sandbox.so\n", 1),
-            ("session required pam_session_sandbox.so\nsession optional pam_systemd.so\n", 1),
-            ("session required pam_session_sandbox.so\nsession optional pam_mail.so\n", 0),
+            ("session sufficient pam_x.so\nsession requisite pam_session_sandbox.so\n", 1),
+            ("session requisite pam_session_sandbox.so\nsession optional pam_systemd.so\n", 1),
+            ("session requisite pam_session_sandbox.so\nsession optional pam_mail.so\n", 0),
         ] {
             let service = service("other", &debian(line));
             assert_eq!(service.opens, Coverage::View, "{line}");

@@ -8,7 +8,7 @@ use super::record::Entry;
 use crate::error::{Error, ErrorKind};
 
 /// The line.
-pub const LINE: &str = "session required pam_session_sandbox.so";
+pub const LINE: &str = "session requisite pam_session_sandbox.so";
 /// The profile of pam-auth-update, and its file.
 pub const PROFILE: &str = "session-sandbox";
 /// The file that the package brings.

@@ -245,7 +245,7 @@ mod tests {
             ("sshd", "@include common-session\nsession required pam_limits.so\n"),
             (
                 "common-session",
-                "session [default=1] pam_permit.so\nsession required pam_session_sandbox.so\n",
+                "session [default=1] pam_permit.so\nsession requisite pam_session_sandbox.so\n",
             ),
             ("login", "session include system-auth\n-session optional pam_ck_connector.so\nauth include x\n"),
             (
@@ -267,14 +267,14 @@ mod tests {
 
     #[test]
     fn comments_and_continued_lines_are_read_as_libpam_reads_them() {
-        let text = "# session required pam_session_sandbox.so\nsession \\\n  required \\\n pam_session_sandbox.so # x\n\
-                    auth required pam_session_sandbox.so\n";
+        let text = "# session requisite pam_session_sandbox.so\nsession \\\n  required \\\n pam_session_sandbox.so # x\n\
+                    auth requisite pam_session_sandbox.so\n";
         let stack = resolve("x", &files(&[("x", text)]));
         assert_eq!(modules(&stack), [MODULE]);
         assert_eq!(stack.steps[0].number, 2);
         assert!(asks_module(text));
         assert!(!asks_module(
-            "#session required pam_session_sandbox.so\nauth required pam_session_sandbox.so"
+            "#session requisite pam_session_sandbox.so\nauth requisite pam_session_sandbox.so"
         ));
     }
 
@@ -295,7 +295,7 @@ mod tests {
         let all = files(&[
             (
                 "x",
-                "session sufficient pam_a.so\nsession substack y\nsession required pam_session_sandbox.so\n",
+                "session sufficient pam_a.so\nsession substack y\nsession requisite pam_session_sandbox.so\n",
             ),
             ("y", "session [success=done default=ignore] pam_b.so\nsession required pam_c.so\n"),
         ]);

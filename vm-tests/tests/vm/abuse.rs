@@ -188,7 +188,7 @@ fn full_run(guest: &Guest) -> Verdict {
 fn panic(guest: &Guest) -> Verdict {
     let main = guest.root_ok("systemctl show -p MainPID --value ssh")?;
     for place in ["before-asking", "before-entering", "entering"] {
-        let line = format!("session required pam_session_sandbox_faults.so fault=panic-{place}");
+        let line = format!("session requisite pam_session_sandbox_faults.so fault=panic-{place}");
         guest.root_ok(&format!(
             "sed -i.kept 's/^session.*pam_session_sandbox.*/{line}/' /etc/pam.d/common-session
              grep -q {place} /etc/pam.d/common-session"

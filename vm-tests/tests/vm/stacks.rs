@@ -96,7 +96,7 @@ fn view_of(guest: &Guest, user: &str) -> vm_tests::Result<String> {
 fn beside_pam_namespace(guest: &Guest) -> Verdict {
     stack(
         guest,
-        "session required pam_namespace.so no_unmount_on_close\nsession required pam_session_sandbox.so\n",
+        "session required pam_namespace.so no_unmount_on_close\nsession requisite pam_session_sandbox.so\n",
     )?;
     let mut anchor = guest.ssh_command("bob");
     let mut anchor = anchor
@@ -129,7 +129,7 @@ fn around_pam_exec(guest: &Guest) -> Verdict {
     stack(
         guest,
         "session optional pam_exec.so log=/run/before /usr/local/bin/hook before
-session required pam_session_sandbox.so
+session requisite pam_session_sandbox.so
 session optional pam_exec.so log=/run/after /usr/local/bin/hook after
 ",
     )?;
@@ -149,7 +149,7 @@ fn gated(guest: &Guest) -> Verdict {
     stack(
         guest,
         "session [default=1 success=ignore] pam_succeed_if.so quiet user ingroup students
-session required pam_session_sandbox.so
+session requisite pam_session_sandbox.so
 ",
     )?;
     let host = guest.root_ok(ASK)?;
