@@ -155,7 +155,7 @@ fn what_is_set_up_is_taken_back_byte_by_byte() {
     assert!(host.done("setup --method pam").contains("already"));
     assert_eq!(host.all(), after, "the second time it has changed something");
 
-    assert!(host.done("setup --method pam --undo --dry-run").contains("-session required"));
+    assert!(host.done("setup --method pam --undo --dry-run").contains("-session requisite"));
     assert_eq!(host.all(), after);
     host.done("setup --method pam --undo");
     assert_eq!(host.all(), before);
