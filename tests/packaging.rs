@@ -240,6 +240,8 @@ fn service() {
         "RootImage",
         "TemporaryFileSystem",
         "RestrictNamespaces",
+        // It has openat2 answer that there is no such call.
+        "RestrictSUIDSGID",
         "StateDirectory",
         "RuntimeDirectory",
     ];

@@ -58,6 +58,10 @@ pub fn checks() -> Vec<Check> {
         Check::new("cron", cron),
         Check::new("logind, the runtime folder and the user's bus work inside", logind),
         Check::new("doctor names the services without the module", doctor),
+        Check::new("the timer's service sweeps", |guest| {
+            guest.root_ok("systemctl start session-sandbox-gc.service")?;
+            Ok(())
+        }),
         Check::new("with the map as it ships the doors lead into one walled view", shipped_map),
         Check::new("the package leaves, and logins are as before", removed),
     ]
