@@ -86,6 +86,7 @@ pub mod model;
 pub mod plan;
 pub mod registry;
 pub mod run;
+pub mod scripts;
 pub mod setup;
 pub mod sys;
 

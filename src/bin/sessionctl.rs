@@ -212,7 +212,7 @@ fn table(inventory: &Inventory) -> String {
             dash(&record.tty),
             dash(&record.remote_host),
             dash(&view),
-            record.leader.pid.to_string(),
+            record.leader.map_or_else(|| "-".to_owned(), |leader| leader.pid.to_string()),
             age(session.age),
         ]);
     }

@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod flags;
+pub mod scripts;
 
 use std::ffi::OsString;
 

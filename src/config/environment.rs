@@ -5,21 +5,8 @@ use std::collections::BTreeMap;
 use super::reader::Reader;
 use super::source::At;
 use super::words::quote;
+use crate::model::policy::REFUSED_VARIABLES;
 use crate::model::template::Template;
-
-/// Variables that make the programs which read them load or run something else. They would reach the first program
-/// of a session, which is started with root's help. A `*` at the end stands for any ending.
-const REFUSED: [(&str, &str); 9] = [
-    ("LD_*", "it tells the dynamic linker what to load"),
-    ("GLIBC_TUNABLES", "it changes how the C library works"),
-    ("BASH_ENV", "bash runs the file that it names"),
-    ("ENV", "sh runs the file that it names"),
-    ("BASH_FUNC_*", "bash takes functions from it"),
-    ("IFS", "it changes how a shell splits words"),
-    ("PS4", "a shell that traces runs what is in it"),
-    ("SHELLOPTS", "it changes how bash works"),
-    ("BASHOPTS", "it changes how bash works"),
-];
 
 /// The key `keep_env`.
 pub(super) fn keep(reader: &mut Reader<'_>) -> Option<Vec<String>> {
@@ -79,7 +66,7 @@ fn check(name: &str, may_be_pattern: bool) -> Result<String, String> {
         let end = if may_be_pattern { ", with `*` only at the end" } else { "" };
         return Err(format!("{} is no name of a variable: letters, digits and `_`{end}", quote(name)));
     }
-    for (refused, why) in REFUSED {
+    for (refused, why) in REFUSED_VARIABLES {
         let (refused_stem, any_ending) =
             refused.strip_suffix('*').map_or((refused, false), |stem| (stem, true));
         let hit = stem == refused_stem

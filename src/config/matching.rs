@@ -114,7 +114,7 @@ fn group(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn pattern(text: &str) -> Result<(), String> {
+pub(super) fn pattern(text: &str) -> Result<(), String> {
     if text.is_empty() || text.chars().any(char::is_control) {
         return Err(format!("pattern {} matches nothing", quote(text)));
     }

@@ -32,6 +32,7 @@ mod matching;
 mod mounts;
 mod profile;
 mod reader;
+mod scripts;
 mod settings;
 mod source;
 #[cfg(test)]
@@ -42,6 +43,7 @@ mod words;
 use toml::de::DeTable;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use scripts::parse_scripts;
 
 use crate::model::policy::Policy;
 use profile::Layer;
@@ -166,6 +168,16 @@ fn too_deep(text: &str) -> Option<usize> {
 }
 
 fn read_source(problems: &Problems<'_>, index: usize, source: &Source<'_>) -> Option<Layer> {
+    read_tree(problems, index, source, |reader| profile::read_file(reader, index > 1))
+}
+
+/// Parses a file and has `read` take it in, unless its text is none at all.
+fn read_tree<T>(
+    problems: &Problems<'_>,
+    index: usize,
+    source: &Source<'_>,
+    read: impl FnOnce(Reader<'_>) -> Option<T>,
+) -> Option<T> {
     if u64::try_from(source.text.len()).unwrap_or(u64::MAX) > SIZE_MAX {
         let message = format!("the file has {} bytes; {SIZE_MAX} are the limit", source.text.len());
         problems.report(Place::whole(index), message);
@@ -176,7 +188,7 @@ fn read_source(problems: &Problems<'_>, index: usize, source: &Source<'_>) -> Op
         problems.report_with_help(
             Place::new(index, offset..offset + 1),
             message,
-            "no map needs more than four",
+            "no file of ours needs more than four",
         );
         return None;
     }
@@ -192,6 +204,5 @@ fn read_source(problems: &Problems<'_>, index: usize, source: &Source<'_>) -> Op
     if !errors.is_empty() {
         return None;
     }
-    let reader = Reader::new(problems, tree.get_ref(), index, Place::whole(index));
-    profile::read_file(reader, index > 1)
+    read(Reader::new(problems, tree.get_ref(), index, Place::whole(index)))
 }

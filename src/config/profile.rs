@@ -77,7 +77,7 @@ pub(super) fn read_file(mut reader: Reader<'_>, is_drop_in: bool) -> Option<Laye
     Some(Layer { defaults: defaults.unwrap_or_default(), profiles })
 }
 
-fn version(reader: &mut Reader<'_>) -> bool {
+pub(super) fn version(reader: &mut Reader<'_>) -> bool {
     let Some(At { value, place }) = reader.value("version") else {
         let message = "`version = 1` is missing";
         reader.problems.report_with_help(reader.place(), message, "put it at the top of the file");
@@ -90,7 +90,7 @@ fn version(reader: &mut Reader<'_>) -> bool {
     let known = number.as_str() == VERSION;
     if !known {
         let message = format!("version {} is not supported", quote(&number.to_string()));
-        reader.problems.report_with_help(place, message, "this program reads maps of version 1");
+        reader.problems.report_with_help(place, message, "this program reads version 1");
     }
     known
 }

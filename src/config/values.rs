@@ -68,6 +68,17 @@ pub(super) fn linger(reader: &mut Reader<'_>) -> Option<Linger> {
     linger
 }
 
+/// A time such as `15s`, `10m`, `2h`.
+pub(super) fn time(reader: &mut Reader<'_>, key: &'static str) -> Option<u32> {
+    let At { value, place } = reader.string(key)?;
+    let time = seconds(value);
+    if time.is_none() {
+        let help = "write a number with s, m or h for seconds, minutes or hours, from \"1s\" to \"720h\"";
+        reader.problems.report_with_help(place, format!("{key} {} is no time", quote(value)), help);
+    }
+    time
+}
+
 /// A number and its unit, from one second to thirty days.
 fn seconds(text: &str) -> Option<u32> {
     const MOST: u32 = 30 * 24 * 3600;

@@ -13,7 +13,7 @@ use crate::host;
 use crate::model::path::AbsPath;
 use crate::registry::Registry;
 use crate::setup::pam::Presence;
-use crate::setup::pam_stack::{Files, included};
+use crate::setup::pam_stack::{Files, OTHER, included};
 use crate::setup::{self, Site};
 use crate::sys;
 
@@ -63,6 +63,21 @@ pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
     let found = or_finding(sshd(&site), "sshd", &mut checks);
     checks.extend(found);
     Ok(Report::new(services, checks))
+}
+
+/// Does the PAM configuration of `service` have session scripts run when a session begins? Then logind's word of the same
+/// session is not needed.
+pub fn pam_tells_of_sessions(service: &str) -> bool {
+    let Ok(site) = Site::open(None) else { return false };
+    // A service's name comes from a login.
+    if service.is_empty() || service.contains('/') || service.starts_with('.') {
+        return false;
+    }
+    let mut files = Files::new();
+    for name in [service, OTHER] {
+        read_with_included(&site, name, &mut files, &mut Vec::new());
+    }
+    services::has_scripts_run(service, &files)
 }
 
 /// What could not be looked at is a finding: the rest is looked at all the same.

@@ -42,6 +42,21 @@ pub(super) fn is_service(name: &str) -> bool {
     !is_shared && !name.contains('.') && !name.ends_with('~')
 }
 
+/// Does a line of this service's have session scripts run: the module's own, or pam_exec's with our program?
+pub(super) fn has_scripts_run(name: &str, files: &Files) -> bool {
+    let stack = if files.contains_key(name) { resolve(name, files) } else { resolve(OTHER, files) };
+    stack.steps.iter().any(|step| {
+        let says = |word: &str| step.arguments.iter().any(|argument| argument == word);
+        match step.module.as_str() {
+            MODULE => !says("scripts=no"),
+            "pam_exec.so" => {
+                step.arguments.iter().any(|word| word.rsplit('/').next() == Some("session-scripts"))
+            }
+            _ => false,
+        }
+    })
+}
+
 /// What the sessions of the service `name` open.
 pub(super) fn service(name: &str, files: &Files) -> Service {
     let mut stack = resolve(name, files);
@@ -202,6 +217,21 @@ mod tests {
             assert_eq!(service.opens, Coverage::View, "{line}");
             let found = verdicts(&service).iter().filter(|verdict| **verdict == Verdict::Wrong).count();
             assert_eq!(found, wrong, "{line}: {:?}", service.findings);
+        }
+    }
+
+    #[test]
+    fn logind_is_not_needed_where_pam_tells_of_sessions() {
+        for (line, tells) in [
+            ("session requisite pam_session_sandbox.so\n", true),
+            ("session requisite pam_session_sandbox.so scripts=no\n", false),
+            ("session optional pam_exec.so quiet /usr/bin/session-scripts pam\n", true),
+            ("session optional pam_exec.so /usr/bin/other\n", false),
+        ] {
+            let files = debian(line);
+            assert_eq!(has_scripts_run("sshd", &files), tells, "{line}");
+            assert_eq!(has_scripts_run("unheard-of", &files), tells, "{line}");
+            assert!(!has_scripts_run("login", &files), "{line}");
         }
     }
 

@@ -176,7 +176,7 @@ fn subordinate_ids(subject: &Subject) -> Option<SubordinateIds> {
         return None;
     }
     let range = |file: &str| {
-        let text = super::layers::read_small_file(&AbsPath::new(file).ok()?)?;
+        let text = super::layers::read_text(&AbsPath::new(file).ok()?)?;
         let uid = subject.uid.to_string();
         text.lines().find_map(|line| {
             let mut fields = line.trim().split(':');

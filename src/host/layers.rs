@@ -147,6 +147,11 @@ fn read_drop_ins(root: &Root) -> Result<Vec<SourceFile>, Error> {
     Ok(files)
 }
 
+/// The text file `path` of this host, `None` when it is not there; trusted as the map is.
+pub(super) fn read_trusted(path: &str) -> Result<Option<SourceFile>, Error> {
+    read(&Root::host()?, &absolute(path)?, path)
+}
+
 /// The file at `path`, `None` when it is not there. Trusted from `/` down to the file, or an error.
 fn read(root: &Root, path: &AbsPath, shown: &str) -> Result<Option<SourceFile>, Error> {
     let place = match root.walk(path) {
@@ -154,25 +159,23 @@ fn read(root: &Root, path: &AbsPath, shown: &str) -> Result<Option<SourceFile>, 
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) => return Err(untrusted(shown, error)),
     };
-    let failed = |error: sys::Error| {
-        Error::new(ErrorKind::Config, format!("cannot read map {shown}")).caused_by(error)
-    };
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Config, format!("cannot read {shown}")).caused_by(error);
     let status = sys::path::status(place.as_fd()).map_err(failed)?;
     if status.kind != Kind::File {
         return Err(
-            Error::new(ErrorKind::Config, format!("map {shown} is not a regular file")).help("name a file")
+            Error::new(ErrorKind::Config, format!("{shown} is not a regular file")).help("name a file")
         );
     }
     if status.size > config::SIZE_MAX {
-        let message = format!("map {shown} has {} bytes; at most {} are read", status.size, config::SIZE_MAX);
+        let message = format!("{shown} has {} bytes; at most {} are read", status.size, config::SIZE_MAX);
         return Err(
             Error::new(ErrorKind::Config, message).help("split it into drop-ins, or check that it is a map")
         );
     }
     let file = sys::path::reopen_for_reading(place.as_fd()).map_err(failed)?;
-    let bytes = read_at_most(file, config::SIZE_MAX).map_err(|error| {
-        Error::new(ErrorKind::Config, format!("cannot read map {shown}")).caused_by(error)
-    })?;
+    let bytes = read_at_most(file, config::SIZE_MAX)
+        .map_err(|error| Error::new(ErrorKind::Config, format!("cannot read {shown}")).caused_by(error))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some(SourceFile { name: shown.to_owned(), text })),
         Err(error) => {
@@ -180,7 +183,7 @@ fn read(root: &Root, path: &AbsPath, shown: &str) -> Result<Option<SourceFile>, 
                 .iter()
                 .filter(|byte| **byte == b'\n')
                 .count();
-            let message = format!("map {shown} is not UTF-8 text, from line {line} on");
+            let message = format!("{shown} is not UTF-8 text, from line {line} on");
             Err(Error::new(ErrorKind::Config, message).help("save it as UTF-8"))
         }
     }
@@ -190,14 +193,12 @@ fn untrusted(shown: &str, error: WalkError) -> Error {
     let help = match &error {
         // The sticky bit is for places that everybody shares: there the map is at fault, not the place.
         WalkError::Untrusted { path, mode, .. } if mode & 0o1000 == 0 && shown.starts_with(path.as_str()) => {
-            format!(
-                "chown root {path} && chmod go-w {path}, or keep the map in a folder where only root writes"
-            )
+            format!("chown root {path} && chmod go-w {path}, or keep it in a folder where only root writes")
         }
-        WalkError::Untrusted { .. } => "keep the map in a folder where only root writes".to_owned(),
+        WalkError::Untrusted { .. } => "keep it in a folder where only root writes".to_owned(),
         _ => "check the path and its permissions".to_owned(),
     };
-    Error::new(ErrorKind::Config, format!("map {shown} is not trusted")).caused_by(error).help(help)
+    Error::new(ErrorKind::Config, format!("{shown} is not trusted")).caused_by(error).help(help)
 }
 
 fn read_at_most(file: OwnedFd, limit: u64) -> std::io::Result<Vec<u8>> {
@@ -210,7 +211,7 @@ fn read_at_most(file: OwnedFd, limit: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// A small text file of the host that only root can have written; `None` when it is not there, or not such a file.
-pub(super) fn read_small_file(path: &AbsPath) -> Option<String> {
+pub fn read_text(path: &AbsPath) -> Option<String> {
     let place = walk(path, Trust::ROOT).ok()?;
     let file = sys::path::reopen_for_reading(place.as_fd()).ok()?;
     String::from_utf8(read_at_most(file, config::SIZE_MAX).ok()?).ok()

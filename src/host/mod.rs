@@ -4,13 +4,17 @@
 mod facts;
 mod layers;
 mod patience;
+mod reliance;
+mod scripts;
 mod source;
 mod subject;
 mod walk;
 
 pub use facts::{facts, kernel_features};
-pub use layers::{load_policy, load_policy_below};
+pub use layers::{load_policy, load_policy_below, read_text};
 pub use patience::{PATIENCE, can_start};
+pub use reliance::expect_reliable;
+pub use scripts::{Unfit, check_pam_script, check_script, gate_is_open, list_scripts, load_script_policy};
 pub use source::Sources;
-pub use subject::{subject, subject_of_caller};
+pub use subject::{subject, subject_of_caller, subject_of_uid};
 pub use walk::{Trust, WalkError, walk, walk_below};

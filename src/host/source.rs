@@ -180,6 +180,11 @@ impl Sources {
         Ok(self.root.get_or_init(|| root).as_fd())
     }
 
+    /// Does a look-up with the user's rights, whatever this process is.
+    pub(super) fn with_rights_of_user<T>(&self, lookup: impl FnOnce() -> sys::Result<T>) -> sys::Result<T> {
+        self.with_users_rights(lookup)
+    }
+
     fn with_users_rights<T, E: From<sys::Error>>(
         &self,
         lookup: impl FnOnce() -> Result<T, E>,

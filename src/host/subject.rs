@@ -24,7 +24,11 @@ pub fn subject(name: &str, door: Door) -> Result<Subject, Error> {
 
 /// The user that runs this process.
 pub fn subject_of_caller(door: Door) -> Result<Subject, Error> {
-    let uid = sys::user::own_uid();
+    subject_of_uid(sys::user::own_uid(), door)
+}
+
+/// The user with this id.
+pub fn subject_of_uid(uid: u32, door: Door) -> Result<Subject, Error> {
     match sys::user::by_uid(uid) {
         Ok(Some(account)) => complete(account, door),
         Ok(None) => Err(Error::new(ErrorKind::Request, format!("this host knows no user with uid {uid}"))

@@ -9,6 +9,7 @@ pub mod name;
 pub mod path;
 pub mod policy;
 pub mod report;
+pub mod scripts;
 pub mod setup;
 pub mod subject;
 pub mod template;

@@ -9,6 +9,29 @@ use serde::{Deserialize, Serialize};
 use super::path::AbsPath;
 use super::template::Template;
 
+/// Variables that make the programs which read them load or run something else. They would reach the first program
+/// of a session, which is started with root's help. A `*` at the end stands for any ending.
+pub const REFUSED_VARIABLES: [(&str, &str); 9] = [
+    ("LD_*", "it tells the dynamic linker what to load"),
+    ("GLIBC_TUNABLES", "it changes how the C library works"),
+    ("BASH_ENV", "bash runs the file that it names"),
+    ("ENV", "sh runs the file that it names"),
+    ("BASH_FUNC_*", "bash takes functions from it"),
+    ("IFS", "it changes how a shell splits words"),
+    ("PS4", "a shell that traces runs what is in it"),
+    ("SHELLOPTS", "it changes how bash works"),
+    ("BASHOPTS", "it changes how bash works"),
+];
+
+/// Why the variable `name` is refused, if it is.
+pub fn refused_variable(name: &str) -> Option<&'static str> {
+    let is = |known: &str| match known.strip_suffix('*') {
+        Some(stem) => name.starts_with(stem),
+        None => name == known,
+    };
+    REFUSED_VARIABLES.iter().find(|(known, _)| is(known)).map(|(_, why)| *why)
+}
+
 /// Everything the map says. Profiles stand in the order in which they are tried; `extends` is already resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Policy {

@@ -11,7 +11,8 @@
 //! │   └── 1.ns                    a pin, where the kernel has no other way to keep or find it
 //! ├── sessions/Session1/          display, session, unixuser, record.json
 //! ├── users/bob/Session1          -> ../../sessions/Session1
-//! └── prepared/1001.json          the trees of `--prepare`
+//! ├── prepared/1001.json          the trees of `--prepare`
+//! └── scripts/                    what session scripts have done: `src/scripts` keeps it
 //! ```
 //!
 //! Nothing here decides whether something lives: the kernel does. A namespace lives as long as its keeper, a session
@@ -30,7 +31,7 @@ mod session;
 mod state;
 mod sweep;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
@@ -90,6 +91,32 @@ impl Registry {
             Some((view, _)) => sweep::sweep_view(self, &view, &mut Swept::default()),
             None => Ok(()),
         }
+    }
+
+    /// Takes a session off the record, whoever leads it: somebody has said that it has ended.
+    pub fn forget_session(&self, name: &str) -> Result<(), Error> {
+        session::forget(self.folder.as_fd(), name).map_err(failed)
+    }
+
+    /// Is the session of this name on record, and alive?
+    pub fn lives(&self, name: &str) -> Result<bool, Error> {
+        session::lives(self.folder.as_fd(), name).map_err(failed)
+    }
+
+    /// The shared view in which the session of this name is on record, by name and generation.
+    pub fn view_of(&self, name: &str) -> Result<Option<(String, u32)>, Error> {
+        session::view_of(self.folder.as_fd(), name).map_err(failed)
+    }
+
+    /// Closes every descriptor but the standard three, this value's and `kept`. For a forked child: no other value that
+    /// holds descriptors may be dropped or used in it.
+    pub fn close_all_but_this(&self, kept: &[BorrowedFd<'_>]) -> sys::Result<()> {
+        sys::fd::close_all_but(&[kept, &[self.folder.as_fd()]].concat())
+    }
+
+    /// The folder in which `src/scripts` keeps what it has done.
+    pub fn scripts(&self) -> Result<OwnedFd, Error> {
+        sys::path::private_directory(self.folder.as_fd(), "scripts").map_err(failed)
     }
 
     /// Takes away everything that belongs to nobody alive. Safe at any moment, any number of times.

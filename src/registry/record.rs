@@ -98,8 +98,8 @@ pub struct SessionRecord {
     pub view: Option<(String, u32)>,
     /// Seconds since 1970.
     pub began: u64,
-    /// The process whose end is the session's.
-    pub leader: ProcessId,
+    /// The process whose end is the session's; without one it lasts until somebody says that it has ended.
+    pub leader: Option<ProcessId>,
     /// Does the leader hold the session's lock? Then the session ends when it lets go of that, too.
     #[serde(default)]
     pub held: bool,

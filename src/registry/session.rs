@@ -27,7 +27,7 @@ const HELD: &str = "held";
 /// How many sessions of the same user a new one looks at. More than one, so that stale ones become fewer.
 const SWEPT_AT_ONCE: usize = 4;
 /// The files in a session's folder.
-const FILES: [&str; 5] = ["display", "session", "unixuser", RECORD, HELD];
+const FILES: [&str; 6] = ["display", "session", "unixuser", RECORD, HELD, "record.json.new"];
 
 /// A session on record.
 #[derive(Debug)]
@@ -50,6 +50,17 @@ impl Session {
         &self.name
     }
 
+    /// Writes down which shared view it is in, by name and generation.
+    pub fn enters(&mut self, view: (String, u32)) -> sys::Result<()> {
+        let Some(mut record) = read(self.sessions.as_fd(), &self.name)? else {
+            return Err(sys::Error::new(format!("{} is off the record", self.name), Errno::NOENT));
+        };
+        record.view = Some(view);
+        let folder = sys::path::open_directory(self.sessions.as_fd(), &self.name)?;
+        let text = as_text(&record)?;
+        sys::path::replace_file(folder.as_fd(), RECORD, &text)
+    }
+
     /// Takes it off the record.
     pub fn end(self) -> sys::Result<()> {
         remove(self.sessions.as_fd(), self.users.as_fd(), &self.user, &self.name)
@@ -69,12 +80,37 @@ pub(super) fn end_of(
     let sessions = sys::path::private_directory(state, SESSIONS)?;
     let users = sys::path::private_directory(state, USERS)?;
     match read(sessions.as_fd(), name)? {
-        Some(record) if record.leader == *leader => {
+        Some(record) if record.leader.as_ref() == Some(leader) => {
             remove(sessions.as_fd(), users.as_fd(), &record.user, name)?;
             Ok(record.view)
         }
         // Swept already, or another one's by now.
         _ => Ok(None),
+    }
+}
+
+/// Takes the session of this name off the record, whoever leads it.
+pub(super) fn forget(state: BorrowedFd<'_>, name: &str) -> sys::Result<()> {
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    let users = sys::path::private_directory(state, USERS)?;
+    match read(sessions.as_fd(), name)? {
+        Some(record) => remove(sessions.as_fd(), users.as_fd(), &record.user, name),
+        None => Ok(()),
+    }
+}
+
+/// The view of the session of this name.
+pub(super) fn view_of(state: BorrowedFd<'_>, name: &str) -> sys::Result<Option<(String, u32)>> {
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    Ok(read(sessions.as_fd(), name)?.and_then(|record| record.view))
+}
+
+/// Is the session of this name on record, and alive?
+pub(super) fn lives(state: BorrowedFd<'_>, name: &str) -> sys::Result<bool> {
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    match read(sessions.as_fd(), name)? {
+        Some(record) => is_alive(sessions.as_fd(), name, &record),
+        None => Ok(false),
     }
 }
 
@@ -91,7 +127,7 @@ pub(super) fn begin(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result
     let users = sys::path::private_directory(state, USERS)?;
     let mut number = sys::path::take_number(sessions.as_fd(), HINT)?;
     sweep_some(sessions.as_fd(), users.as_fd(), &record.user, number)?;
-    let unfinished = format!("{UNFINISHED}{}", record.leader.pid);
+    let unfinished = format!("{UNFINISHED}{}", rustix::process::getpid().as_raw_nonzero());
     let folder = loop {
         match sys::path::new_private_directory(sessions.as_fd(), &unfinished)? {
             Some(folder) => break folder,
@@ -103,9 +139,7 @@ pub(super) fn begin(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result
     write(folder.as_fd(), "unixuser", &record.user)?;
     let lock_now = || sys::lock::lock_file(folder.as_fd(), HELD, std::time::Duration::ZERO);
     let held = record.held.then(lock_now).transpose()?;
-    let text = serde_json::to_vec(&record)
-        .map_err(|error| sys::Error::new(format!("the record: {error}"), Errno::INVAL))?;
-    sys::path::write_file(folder.as_fd(), RECORD, &text)?;
+    sys::path::write_file(folder.as_fd(), RECORD, &as_text(&record)?)?;
     let name = loop {
         let name = format!("Session{number}");
         // A reader of a numbered folder never sees one without its files; `session` alone is written for each try.
@@ -129,6 +163,10 @@ pub(super) fn begin(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result
         }
     }
     Ok(Session { sessions, users, user: record.user, name, held })
+}
+
+fn as_text(record: &SessionRecord) -> sys::Result<Vec<u8>> {
+    serde_json::to_vec(record).map_err(|error| sys::Error::new(format!("the record: {error}"), Errno::INVAL))
 }
 
 fn write(folder: BorrowedFd<'_>, name: &str, line: &str) -> sys::Result<()> {
@@ -227,8 +265,11 @@ fn sweep_some(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str, turn:
 }
 
 fn is_alive(sessions: BorrowedFd<'_>, name: &str, record: &SessionRecord) -> sys::Result<bool> {
-    Ok(record.leader.open()?.is_some()
-        && (!record.held || sys::lock::is_held(sessions, &format!("{name}/{HELD}"))?))
+    let leads = match &record.leader {
+        Some(leader) => leader.open()?.is_some(),
+        None => true,
+    };
+    Ok(leads && (!record.held || sys::lock::is_held(sessions, &format!("{name}/{HELD}"))?))
 }
 
 fn sweep_links(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str) -> sys::Result<()> {
@@ -280,7 +321,7 @@ mod tests {
             display: None,
             view: None,
             began: 1,
-            leader,
+            leader: Some(leader),
             held: false,
         }
     }

@@ -15,7 +15,7 @@ const NAME: &str = "session-sandbox";
 /// The file that is written last, with the boot in it.
 const READY: &str = "boot";
 /// Room for some tens of thousands of sessions.
-const SIZE: &str = "64M";
+const SIZE: &str = "512M";
 
 /// Opens the folder, made if it is missing.
 pub(super) fn open() -> sys::Result<OwnedFd> {

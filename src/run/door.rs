@@ -9,8 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::shared::{expect_root, find_or_build};
 use super::{Ground, Inside, Origin, Runner};
 use crate::error::{Error, ErrorKind};
-use crate::host::{self, Trust, WalkError, walk};
-use crate::model::path::AbsPath;
+use crate::host;
 use crate::model::policy::{Linger, OnChange, Scope, Wall};
 use crate::plan::Plan;
 use crate::plan::step::Share;
@@ -20,40 +19,6 @@ use crate::sys;
 /// systemd's user manager goes on in the process that opened the session: it can enter a mount namespace, and no PID
 /// namespace, which only a new process can be born into.
 const STAYS_ITSELF: &str = "systemd-user";
-/// What a root process resolves after it has entered, by itself or through the C library.
-const RESOLVED_BY_ROOT: [&str; 30] = [
-    "/bin",
-    "/dev",
-    "/etc",
-    "/etc/environment",
-    "/etc/group",
-    "/etc/host.conf",
-    "/etc/hosts",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.preload",
-    "/etc/login.defs",
-    "/etc/nsswitch.conf",
-    "/etc/pam.d",
-    "/etc/passwd",
-    "/etc/security",
-    "/etc/shells",
-    "/etc/ssh",
-    "/home",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/proc",
-    "/root",
-    "/run",
-    "/sbin",
-    "/sys",
-    "/usr",
-    "/usr/lib",
-    "/var",
-    "/var/run",
-];
-
 /// The way into a view, for a process that enters by itself.
 #[derive(Debug)]
 pub struct Doorway {
@@ -182,23 +147,10 @@ fn share_of_one(plan: &Plan, leader: ProcessId) -> Share {
 
 /// With the view for its root, this process looks whether anybody but root could put something in root's way.
 fn expect_trusted() -> Result<(), Error> {
-    let libraries = format!("/usr/lib/{}-linux-gnu/security", std::env::consts::ARCH);
-    for path in RESOLVED_BY_ROOT.into_iter().chain([libraries.as_str()]) {
-        let Ok(path) = AbsPath::new(path) else { continue };
-        match walk(&path, Trust::ROOT) {
-            // What is not there cannot be made by others: the way to it is root's.
-            Ok(_) => {}
-            Err(error) if error.is_missing() => {}
-            Err(error @ WalkError::Untrusted { .. }) => {
-                let message = "root cannot rely on this view, and a login through PAM is root's for a moment";
-                return Err(Error::new(ErrorKind::Enter, message).caused_by(error).help(
-                    "keep what the user can change out of system directories; or make session-enter the user's login shell or sshd's ForceCommand, which enters as the user",
-                ));
-            }
-            Err(error) => {
-                return Err(Error::new(ErrorKind::Enter, "cannot look at the view").caused_by(error));
-            }
-        }
-    }
-    Ok(())
+    host::expect_reliable().map_err(|error| {
+        let message = "a login through PAM is root's for a moment";
+        Error::new(ErrorKind::Enter, message).caused_by(error).help(
+            "keep what the user can change out of system directories; or make session-enter the user's login shell or sshd's ForceCommand, which enters as the user",
+        )
+    })
 }

@@ -90,7 +90,7 @@ impl Ground {
             display: subject.door.tty.clone().filter(|tty| tty.starts_with(':')),
             view,
             began: crate::registry::now(),
-            leader,
+            leader: Some(leader),
             held,
         };
         registry.begin_session(record).map(|session| OnRecord(Some(session)))

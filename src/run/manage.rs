@@ -81,9 +81,12 @@ pub fn end_user(registry: &Registry, uid: u32) -> Result<Ended, Error> {
         ended.views += end_view(registry, &name)?;
     }
     for session in inventory.sessions.iter().filter(|session| session.record.uid == uid) {
-        let leader =
-            session.record.leader.open().map_err(|error| failed("cannot look at a session", error))?;
         ended.sessions += 1;
+        let Some(leader) = &session.record.leader else {
+            registry.forget_session(&session.name)?;
+            continue;
+        };
+        let leader = leader.open().map_err(|error| failed("cannot look at a session", error))?;
         if let Some(leader) = leader {
             sys::pidfd::kill(leader.as_fd())
                 .and_then(|()| sys::pidfd::wait(leader.as_fd(), KEEPER_LIMIT))

@@ -215,3 +215,17 @@ pub fn receive(socket: BorrowedFd<'_>) -> Result<(Vec<u8>, Option<OwnedFd>)> {
     });
     Ok((bytes, descriptor))
 }
+
+/// Connects to the socket at `path` that takes messages; `None` when nobody listens there.
+pub fn connect(path: &str) -> Result<Option<OwnedFd>> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let failed = |errno| Error::new(format!("connect({path:?})"), errno);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(failed)?;
+    let address = SocketAddrUnix::new(path).map_err(failed)?;
+    match connect(&socket, &address) {
+        Ok(()) => Ok(Some(socket)),
+        Err(Errno::NOENT | Errno::CONNREFUSED | Errno::AGAIN | Errno::ACCESS) => Ok(None),
+        Err(errno) => Err(failed(errno)),
+    }
+}

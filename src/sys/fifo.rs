@@ -74,3 +74,9 @@ pub fn drain(reader: BorrowedFd<'_>) {
     let mut buffer = [0_u8; 256];
     while matches!(rustix::io::read(reader, &mut buffer), Ok(1..)) {}
 }
+
+/// The same; `false` when there is nothing to take out because the other end is closed, or nothing to read at all.
+pub fn drain_some(reader: BorrowedFd<'_>) -> bool {
+    let mut buffer = [0_u8; 256];
+    matches!(rustix::io::read(reader, &mut buffer), Ok(1..) | Err(Errno::INTR))
+}

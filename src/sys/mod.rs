@@ -7,6 +7,7 @@
 //! - nothing here knows of plans, maps or policies, and nothing here decides.
 #![allow(unsafe_code)]
 
+pub mod append;
 pub mod capability;
 pub mod durable;
 pub mod fd;
@@ -15,6 +16,7 @@ pub mod identity;
 pub mod kernel;
 pub mod landlock;
 pub mod lock;
+pub mod log;
 pub mod mount;
 pub mod namespace;
 pub mod nsfs;
@@ -23,6 +25,7 @@ pub mod pidfd;
 pub mod process;
 pub mod scout;
 pub mod signal;
+pub mod spawn;
 pub mod user;
 
 use std::fmt;

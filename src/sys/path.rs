@@ -1,5 +1,6 @@
 //! Opening and making paths without ever walking out of where one stands.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
@@ -291,12 +292,24 @@ pub fn list(place: BorrowedFd<'_>) -> Result<Vec<String>> {
     names_in(directory)
 }
 
+/// The same; a name that is not UTF-8 is there with a mark in place of what is not.
+pub fn list_shown(place: BorrowedFd<'_>) -> Result<Vec<String>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(place, ".", flags, Mode::empty())
+        .map_err(|errno| Error::new("openat(fd, \".\")", errno))?;
+    read_names(directory, |name| Some(name.to_string_lossy().into_owned()))
+}
+
 fn names_in(directory: OwnedFd) -> Result<Vec<String>> {
+    read_names(directory, |name| name.to_str().ok().map(str::to_owned))
+}
+
+fn read_names(directory: OwnedFd, as_text: impl Fn(&CStr) -> Option<String>) -> Result<Vec<String>> {
     let failed = |errno| Error::new("getdents64(fd)", errno);
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::new(directory).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name().to_owned();
-        names.extend(name.into_string().ok().filter(|name| name != "." && name != ".."));
+        let name = as_text(entry.map_err(failed)?.file_name());
+        names.extend(name.filter(|name| name != "." && name != ".."));
     }
     Ok(names)
 }

@@ -181,6 +181,13 @@ pub fn hide_memory(hidden: bool) -> Result<()> {
         .map_err(|errno| Error::new(format!("prctl(PR_SET_DUMPABLE, {})", u8::from(!hidden)), errno))
 }
 
+/// No core file of this process, nor of what it becomes: it would hold what the process had in memory.
+pub fn no_core_files() -> Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|errno| Error::new("setrlimit(CORE, 0)", errno))
+}
+
 /// Sets the file creation mask.
 pub fn set_umask(mask: u32) -> u32 {
     rustix::process::umask(Mode::from_raw_mode(mask)).bits()

@@ -42,6 +42,17 @@ pub fn prepare() -> Result<()> {
     Ok(())
 }
 
+/// What asks a process to end is not heard any more: for one that is there for the end of others.
+pub fn ignore_requests_to_end() -> Result<()> {
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGPIPE] {
+        let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: ignoring a signal runs no code of this program.
+        unsafe { sigaction(signal, &action) }
+            .map_err(|errno| Error::new(format!("sigaction({signal}, SIG_IGN)"), errno))?;
+    }
+    Ok(())
+}
+
 /// Lets every signal through.
 pub fn unblock_all() -> Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)

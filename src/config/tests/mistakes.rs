@@ -32,7 +32,7 @@ name = "p""#,
 [[profile]]
 name = "p"
 typo = 1"#,
-                &["1:11: version `2` is not supported | this program reads maps of version 1"],
+                &["1:11: version `2` is not supported | this program reads version 1"],
             ),
             (r#"version = "1""#, &["1:11: `version` must be the integer 1, not a string"]),
             (

@@ -1,0 +1,163 @@
+//! Runs the scripts of a session that begins, or of one that has ended.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+
+use session_sandbox::cli::scripts::{self as cli, Asked, Reading, Verb};
+use session_sandbox::model::scripts::Event;
+use session_sandbox::registry::Registry;
+use session_sandbox::scripts::arrive::{self, Arrived};
+use session_sandbox::scripts::begin::{Stage, is_anything_there};
+use session_sandbox::scripts::journal::Journals;
+use session_sandbox::scripts::session::{FACTS, Source};
+use session_sandbox::scripts::told::{self, Told, Who};
+use session_sandbox::scripts::{background, filter, text};
+use session_sandbox::{Error, ErrorKind, doctor, host, run, sys};
+
+fn main() -> ExitCode {
+    match scripts() {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            // An error that cannot be shown is still the exit status, and the log has it, too.
+            let _ = writeln!(std::io::stderr(), "session-scripts: {}", error.chain());
+            let line = text::printable(&error.without_remedy());
+            sys::log::line(sys::log::Priority::Error, "session-scripts", &line);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn scripts() -> Result<u8, Error> {
+    run::prepare_process()?;
+    let asked = match cli::read(std::env::args_os(), &FACTS.map(|(name, _)| name))? {
+        Reading::Do(asked) => *asked,
+        Reading::Say(text) => return print(&text),
+    };
+    if !rustix::process::geteuid().is_root() {
+        return Err(
+            Error::new(ErrorKind::Request, "session scripts are root's to run").help("run it as root")
+        );
+    }
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let (event, source) = match asked.verb {
+        Verb::Added => (Event::Added, told::source(asked.source.as_deref())?),
+        Verb::Removed => (Event::Removed, told::source(asked.source.as_deref())?),
+        Verb::Pam => match told::pam_event(&environment) {
+            Some(event) => (event, Source::PamExec),
+            // pam_exec in another stack than that of sessions.
+            None => return Ok(0),
+        },
+        Verb::Sweep | Verb::Background => return later(&asked),
+    };
+    let mut policy = host::load_script_policy(asked.config.as_deref())?;
+    policy.worlds.extend(told::worlds(&asked.compat)?);
+    if event == Event::Added && !is_anything_there(&policy) {
+        return Ok(0);
+    }
+    let parent = arrive::parent()?;
+    let typed = (asked.id.clone(), asked.user.clone(), asked.facts.clone());
+    let told = told::told(source, typed, &environment, &format!("{}-{}", parent.pid, parent.started));
+    let config = asked.config.as_deref();
+    match event {
+        Event::Added => {
+            let registry = Registry::open()?;
+            let leader = match asked.leader {
+                Some(pid) => Some(arrive::leader(pid)?),
+                None => told.parent_leads.then_some(parent),
+            };
+            let stage = Stage { registry: &registry, policy: &policy, config };
+            let Some(who) = &told.who else {
+                return Err(
+                    Error::new(ErrorKind::Request, "whose session begins?").help("name the user with --user")
+                );
+            };
+            let door = filter::door(&told.facts);
+            let subject = match who {
+                Who::Name(name) => host::subject(name, door)?,
+                Who::Uid(uid) => host::subject_of_uid(*uid, door)?,
+            };
+            if source == Source::Logind && doctor::pam_tells_of_sessions(&subject.door.service) {
+                return Ok(0);
+            }
+            let Some(session) = filter::session(&policy, &subject, told, leader)? else { return Ok(0) };
+            added(&stage, session, &asked)
+        }
+        Event::Removed => match Registry::open_if_there()? {
+            Some(registry) => removed(&Stage { registry: &registry, policy: &policy, config }, &asked, &told),
+            // Nothing has begun since the host was started.
+            None => Ok(0),
+        },
+    }
+}
+
+fn added(
+    stage: &Stage<'_>,
+    session: session_sandbox::scripts::session::Session,
+    asked: &Asked,
+) -> Result<u8, Error> {
+    let is_typed = session.source == Source::Hand;
+    let begun = match stage.added(session)? {
+        Arrived::Begun(begun) => begun,
+        Arrived::Already(name) if is_typed => return print(&format!("{name}\n")),
+        Arrived::Already(_) => return Ok(0),
+    };
+    let mut shown: String = begun.shown.iter().map(|line| format!("{line}\n")).collect();
+    if is_typed {
+        shown.push_str(&format!("{}\n", begun.session.name));
+    }
+    if asked.prints_environment {
+        shown.extend(begun.said.iter().map(|(name, value)| format!("{name}={value}\n")));
+    }
+    print(&shown)?;
+    match &begun.refusal {
+        None => Ok(0),
+        Some(refusal) => {
+            let _ = writeln!(std::io::stderr(), "session-scripts: the session is refused: {}", refusal.why);
+            Ok(1)
+        }
+    }
+}
+
+fn removed(stage: &Stage<'_>, asked: &Asked, told: &Told) -> Result<u8, Error> {
+    let names = match (&asked.name, &told.id, &told.who) {
+        (Some(name), ..) => vec![name.clone()],
+        (None, Some(id), _) => stage.find(told.source, id)?.into_iter().collect(),
+        (None, None, Some(Who::Name(user))) => {
+            let subject = host::subject(user, filter::door(&told.facts))?;
+            Journals::open(stage.registry)?.of_user(subject.uid)?
+        }
+        _ => {
+            return Err(Error::new(ErrorKind::Request, "which session has ended?")
+                .help("name it with --name, or with --from and --session, or all of a user's with --user"));
+        }
+    };
+    for name in names {
+        if asked.waits { stage.end(&name, true)? } else { stage.end_in_background(&name)? }
+    }
+    Ok(0)
+}
+
+/// What was left to be done.
+fn later(asked: &Asked) -> Result<u8, Error> {
+    let Some(registry) = Registry::open_if_there()? else { return Ok(0) };
+    let policy = host::load_script_policy(asked.config.as_deref())?;
+    let stage = Stage { registry: &registry, policy: &policy, config: asked.config.as_deref() };
+    if asked.verb == Verb::Sweep {
+        return stage.sweep().map(|_| 0);
+    }
+    match Journals::open(&registry)?.take_work(asked.name.as_deref().unwrap_or_default())? {
+        Some(work) => background::carry_out(&registry, work).map(|()| 0),
+        // Somebody else has taken it.
+        None => Ok(0),
+    }
+}
+
+fn print(text: &str) -> Result<u8, Error> {
+    let failed = |error| Error::new(ErrorKind::Request, "cannot write to standard output").caused_by(error);
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map(|()| 0).map_err(failed)
+}

@@ -1,0 +1,137 @@
+//! A session that is told of from outside: by a display manager, ConsoleKit, pam_exec, logind or a person.
+
+use std::time::{Duration, Instant};
+
+use super::begin::{Begun, Stage};
+use super::environment::Variables;
+use super::journal::{Journals, Line, now};
+use super::session::{Session, Source};
+use super::watch::Sign;
+use crate::error::{Error, ErrorKind};
+use crate::model::scripts::Event;
+use crate::registry::{ProcessId, SessionRecord};
+
+/// How long a session that somebody else began is waited for, beyond the limit for all its scripts.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// By what name others know the session; unique among those that live.
+pub fn key_of(session: &Session) -> Option<String> {
+    session.id.as_ref().map(|id| key(session.source, id))
+}
+
+/// The same, before there is a session.
+pub fn key(source: Source, id: &str) -> String {
+    format!("{}:{id}", source.name())
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Arrived {
+    /// Its scripts have begun.
+    Begun(Box<Begun>),
+    /// It had begun: nothing runs twice.
+    Already(String),
+}
+
+impl Stage<'_> {
+    /// Puts `session` on record, has somebody watch for its end if it has a leader, and runs its scripts.
+    pub fn added(&self, mut session: Session) -> Result<Arrived, Error> {
+        let journals = Journals::open(self.registry)?;
+        let key = key_of(&session);
+        if let Some(other) = key.as_ref().map_or(Ok(None), |key| self.living_by(&journals, key))? {
+            return Ok(Arrived::Already(other));
+        }
+        let on_record = self.registry.begin_session(record(&session))?;
+        session.name = on_record.name().to_owned();
+        // Of two that are told of one session at the same time one has it.
+        if let Some(key) = &key
+            && let Some(other) = journals.claim(key, &session.name)?
+        {
+            self.registry.forget_session(&session.name)?;
+            return Ok(Arrived::Already(other));
+        }
+        if let Some(leader) = session.leader {
+            self.watch(&session.name.clone(), Sign::Leader(leader))?;
+        }
+        let mut begun = self.begin(session, false, &mut |_| ())?;
+        self.finish(&mut begun, None, &mut |_| ())?;
+        if begun.refusal.is_some() {
+            // Whoever asked does not begin it, and may not tell of its end.
+            self.end_in_background(&begun.session.name)?;
+        }
+        Ok(Arrived::Begun(Box::new(begun)))
+    }
+
+    /// The session that is known by `key`, if it lives.
+    pub fn living_by(&self, journals: &Journals, key: &str) -> Result<Option<String>, Error> {
+        let Some(name) = journals.claimed(key)? else { return Ok(None) };
+        if self.registry.lives(&name)? {
+            return Ok(Some(name));
+        }
+        // Its end was not noticed, or is under way: it has no right to the name any more.
+        journals.unclaim(key, &name)?;
+        if journals.reopen(&name)?.is_some() {
+            self.end_in_background(&name)?;
+        }
+        Ok(None)
+    }
+
+    /// What the scripts of a session that somebody else began have set, as soon as they have run.
+    pub fn said_by(&self, name: &str) -> Result<Variables, Error> {
+        let deadline = Instant::now() + Duration::from_secs(self.policy.limit.into()) + MARGIN;
+        let journals = Journals::open(self.registry)?;
+        loop {
+            let lines = journals.lines(name)?.unwrap_or_default();
+            let is_done = lines.iter().any(|line| {
+                // With the list in the background everything that could set a variable has run.
+                matches!(line, Line::Done { event: Event::Added, .. })
+                    || matches!(line, Line::Submitted { event: Event::Added, names, .. } if names.len() > 1)
+            });
+            if is_done || Instant::now() >= deadline || !self.registry.lives(name)? {
+                let said = lines.into_iter().filter_map(|line| match line {
+                    Line::Variables { said, .. } => Some(said.set),
+                    _ => None,
+                });
+                return Ok(said.flatten().collect());
+            }
+            // A login that waits for another program's work; nothing depends on how often it looks.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The session that is meant, by our name or by that of `source`.
+    pub fn find(&self, source: Source, id: &str) -> Result<Option<String>, Error> {
+        Journals::open(self.registry)?.claimed(&key(source, id))
+    }
+}
+
+fn record(session: &Session) -> SessionRecord {
+    SessionRecord {
+        user: session.user.clone(),
+        uid: session.uid,
+        profile: String::new(),
+        service: session.service().to_owned(),
+        tty: session.fact("tty").map(str::to_owned),
+        remote_host: session.fact("rhost").map(str::to_owned),
+        display: session.fact("display").map(str::to_owned),
+        view: None,
+        began: now(),
+        leader: session.leader,
+        held: false,
+    }
+}
+
+/// The process that has started this one.
+pub fn parent() -> Result<ProcessId, Error> {
+    leader(rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get()))
+}
+
+/// The process with this number, for a session's leader.
+pub fn leader(pid: i32) -> Result<ProcessId, Error> {
+    let failed =
+        |error| Error::new(ErrorKind::Host, format!("cannot look at process {pid}")).caused_by(error);
+    ProcessId::of(pid).map_err(failed)?.map(|(leader, _)| leader).ok_or_else(|| {
+        Error::new(ErrorKind::Request, format!("there is no process {pid}"))
+            .help("--leader names the process whose end is the session's")
+    })
+}

@@ -1,0 +1,204 @@
+//! What nobody waits for: run by a process of our own, by systemd, or by the at daemon.
+//!
+//! The work is written into a file first. Whoever does it, a forked child here or `session-scripts background` there,
+//! takes the file, so that it is done once.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::begin::Stage;
+use super::environment::{PATH, Variables};
+use super::journal::{Journal, Journals, Line, now};
+use super::log;
+use super::schedule::Task;
+use super::session::Session;
+use super::task::{self, Around, View};
+use crate::error::{Error, ErrorKind};
+use crate::model::scripts::{Event, Launcher};
+use crate::registry::Registry;
+use crate::sys;
+use crate::sys::process::{Fork, NewNamespaces};
+
+/// The program that systemd and the at daemon are given.
+const PROGRAM: &str = "/usr/bin/session-scripts";
+const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
+const AT: &str = "/usr/bin/at";
+/// How long either may take to accept a job.
+const ACCEPTANCE: Duration = Duration::from_secs(10);
+/// What such a process is called.
+const NAME: &std::ffi::CStr = c"session-scripts";
+
+/// Some scripts of a session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Work {
+    /// Whose.
+    pub session: String,
+    /// When.
+    pub event: Event,
+    /// Is it the list, behind which the event is done? Otherwise it is one script that goes its own way.
+    pub is_list: bool,
+    /// In this order.
+    pub tasks: Vec<Task>,
+    /// What scripts before them have set.
+    pub said: Variables,
+    /// Has the session a view of its own?
+    pub in_view: bool,
+}
+
+/// Hands `work` to whoever does it, and does not wait for it.
+pub(super) fn submit(
+    stage: &Stage<'_>,
+    journals: &Journals,
+    journal: &Journal,
+    session: &Session,
+    work: Work,
+) -> Result<(), Error> {
+    let names = work.tasks.iter().map(|task| task.name.clone()).collect();
+    let launcher = stage.policy.launcher;
+    let to = match launcher {
+        Launcher::Process => "process",
+        Launcher::Systemd => "systemd",
+        Launcher::At => "at",
+    };
+    journal.write(&Line::Submitted { event: work.event, to: to.to_owned(), names })?;
+    if launcher != Launcher::Process {
+        let number = journals.put_work(&work)?;
+        match hand_over(launcher, stage.config, &work.session, &number) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                // Better done here than not at all.
+                let what = format!("{}; done by a process of our own", error.without_remedy());
+                log::note(session, work.event, &what);
+                drop(journals.take_work(&number)?);
+            }
+        }
+    }
+    fork_and_do(stage.registry, work, Some(journal))
+}
+
+/// Does `work` in a child that nobody waits for. With the list goes the lock of the record: what comes after waits for it.
+pub(super) fn fork_and_do(registry: &Registry, work: Work, journal: Option<&Journal>) -> Result<(), Error> {
+    let failed =
+        |error: sys::Error| Error::new(ErrorKind::Host, "cannot go on in the background").caused_by(error);
+    // Two forks, so that it is nobody's child here.
+    let kept = journal.filter(|_| work.is_list).map(Journal::as_fd);
+    match sys::process::fork(NewNamespaces::default()).map_err(failed)? {
+        Fork::Parent(child) => sys::signal::wait_for_end(child).map_err(failed),
+        Fork::Child => {
+            let forked =
+                sys::process::new_session().and_then(|()| sys::process::fork(NewNamespaces::default()));
+            if let Ok(Fork::Child) = forked {
+                let alone = sys::fd::drop_standard()
+                    .and_then(|()| sys::process::set_name(NAME))
+                    .and_then(|()| registry.close_all_but_this(kept.as_slice()));
+                if alone.is_ok() {
+                    let _ = carry_out(registry, work);
+                }
+            }
+            sys::process::exit_now(0)
+        }
+    }
+}
+
+/// Runs the scripts of `work`, one after the other.
+pub fn carry_out(registry: &Registry, mut work: Work) -> Result<(), Error> {
+    let journals = Journals::open(registry)?;
+    let Some(journal) = journals.reopen(&work.session)? else { return Ok(()) };
+    let lines = journal.lines()?;
+    let session = lines.iter().find_map(|line| match line {
+        Line::Session(session) => Some(session.clone()),
+        _ => None,
+    });
+    let Some(session) = session else { return Ok(()) };
+    let view = if work.in_view { view_of(registry, &session)? } else { None };
+    let around = Around { session: &session, event: work.event, journal: &journal, view: view.as_ref() };
+    for task in std::mem::take(&mut work.tasks) {
+        // The end of the session is not waited for by its list where that was handed to somebody else.
+        if work.is_list && has_ended(&journal)? {
+            let why = "the session had ended before its turn".to_owned();
+            journal.write(&Line::Skipped { event: work.event, name: task.name.clone(), why })?;
+            continue;
+        }
+        task::run(&task, &around, Duration::MAX / 4, &mut work.said)?;
+    }
+    if work.is_list {
+        journal.write(&Line::Done { event: work.event, at: now(), refused: false })?;
+    }
+    Ok(())
+}
+
+fn has_ended(journal: &Journal) -> Result<bool, Error> {
+    Ok(journal.lines()?.iter().any(|line| matches!(line, Line::Begin { event: Event::Removed, .. })))
+}
+
+/// The view of a session that is on record with one.
+pub(super) fn view_of(registry: &Registry, session: &Session) -> Result<Option<View>, Error> {
+    let Some((name, generation)) = registry.view_of(&session.name)? else { return Ok(None) };
+    let scope = registry.scope(&name)?;
+    let living = scope.living()?.into_iter().find(|view| view.record.generation == generation);
+    if living.is_none() {
+        let _ = scope.remove_if_empty();
+    }
+    // Without the lease: what nobody waits for keeps no view from its end.
+    Ok(living.map(|view| View { door: view.door, lease: None }))
+}
+
+/// Has systemd or the at daemon run `session-scripts background`.
+fn hand_over(launcher: Launcher, config: Option<&str>, session: &str, number: &str) -> Result<(), Error> {
+    let mut command = vec![PROGRAM.to_owned(), "background".to_owned(), format!("--name={number}")];
+    command.extend(config.map(|config| format!("--config={config}")));
+    let (program, arguments, input) = match launcher {
+        Launcher::At => (AT, vec!["now".to_owned()], Some(format!("exec {}\n", command.join(" ")))),
+        _ => {
+            let mut arguments = vec![
+                "--quiet".to_owned(),
+                "--collect".to_owned(),
+                "--no-ask-password".to_owned(),
+                format!("--unit=session-scripts-{session}-{}", number.rsplit('-').next().unwrap_or("0")),
+                format!("--description=Session scripts of {session}"),
+                "--".to_owned(),
+            ];
+            arguments.extend(command);
+            (SYSTEMD_RUN, arguments, None)
+        }
+    };
+    let failed = |error: sys::Error| {
+        Error::new(ErrorKind::Host, format!("cannot hand scripts to {program}")).caused_by(error)
+    };
+    let stdin: OwnedFd = match input {
+        None => sys::spawn::null().map_err(failed)?,
+        Some(text) => {
+            let (read, write) = sys::fd::pipe().map_err(failed)?;
+            sys::path::write_all(write.as_fd(), text.as_bytes()).map_err(failed)?;
+            read
+        }
+    };
+    let environment = [(OsString::from("PATH"), OsString::from(PATH))];
+    let path = OsString::from(program);
+    let arguments: Vec<OsString> =
+        std::iter::once(path.clone()).chain(arguments.into_iter().map(OsString::from)).collect();
+    let mut refused = None;
+    let watched = sys::spawn::start(stdin.as_fd(), || {
+        sys::signal::restore_defaults();
+        let prepared = sys::signal::unblock_all().and_then(|()| sys::fd::close_on_exec_from(3));
+        refused =
+            Some(match prepared.and_then(|()| sys::process::execute(&path, &arguments, &environment)) {
+                Ok(never) => match never {},
+                Err(error) => error,
+            });
+        127
+    })
+    .map_err(failed)?;
+    let (ended, heard) = watched.wait(ACCEPTANCE, Duration::from_secs(1), 1000).map_err(failed)?;
+    match (ended, refused) {
+        (sys::spawn::Ended::Status(0), None) => Ok(()),
+        (_, Some(error)) => Err(failed(error)),
+        (other, None) => {
+            let text = super::text::printable(&String::from_utf8_lossy(&heard.kept));
+            Err(Error::new(ErrorKind::Host, format!("{program} did not take scripts: {other:?} {text}")))
+        }
+    }
+}

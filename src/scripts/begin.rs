@@ -1,0 +1,334 @@
+//! The beginning of a session: what is waited for, in its order, and then the rest in the background.
+
+use std::time::{Duration, Instant};
+
+use super::background;
+use super::environment::Variables;
+use super::journal::{Journal, Journals, Line, now};
+use super::schedule::{Judge, Schedule, Skipped, Task, schedule};
+use super::session::Session;
+use super::task::{self, Around, Outcome, View};
+use super::words::{OnSession, PamExec};
+use super::{log, worlds};
+use crate::error::{Error, ErrorKind};
+use crate::host;
+use crate::model::scripts::{Event, Folder, Kind, Place, Policy, Weight, World};
+use crate::registry::Registry;
+
+/// How long a session waits for the end of the user's last one, whose scripts still run.
+const TURN_LIMIT: Duration = Duration::from_secs(20);
+/// How many of the user's other sessions are looked at.
+const SWEPT_AT_ONCE: usize = 4;
+/// What comes on top of a script's own limit, until whoever waits for us gives up.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// What sessions stand on.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage<'a> {
+    /// What is alive.
+    pub registry: &'a Registry,
+    /// What the administrator says.
+    pub policy: &'a Policy,
+    /// The configuration's path, where it is not the host's own: for processes that go on in the background.
+    pub config: Option<&'a str>,
+}
+
+/// Why a session does not begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// For the log.
+    pub why: String,
+    /// For whoever logs in; empty where a script's line wants silence.
+    pub shown: String,
+    /// Which kind of failure.
+    pub kind: RefusalKind,
+}
+
+/// PAM's words for failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// PAM_SESSION_ERR.
+    Session,
+    /// PAM_SYSTEM_ERR, as pam_exec has it.
+    System,
+    /// PAM_SERVICE_ERR: a line that makes no sense.
+    Service,
+}
+
+/// A session whose scripts have begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// The session, as it is on record.
+    pub session: Session,
+    /// What scripts have set so far.
+    pub said: Variables,
+    /// Why it does not begin after all.
+    pub refusal: Option<Refusal>,
+    /// What is to be shown to whoever logs in.
+    pub shown: Vec<String>,
+    /// What the older pam_script's script has asked for.
+    pub chroot: Option<Chroot>,
+    journal: Journal,
+    journals: Journals,
+    deadline: Instant,
+    /// Waited for, and run in the session's view.
+    in_view: Vec<Task>,
+    detached: Vec<Task>,
+    listed: Vec<Task>,
+}
+
+/// `CHROOTDIR=`, and what the line says is to be done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chroot {
+    /// The folder.
+    pub directory: String,
+    /// `dochroot`.
+    pub enter: bool,
+    /// `domount`.
+    pub mount: bool,
+    /// `dounshare`.
+    pub unshare: bool,
+}
+
+/// Is there anything that would run for any session? Without, a session costs these few look-ups.
+pub fn is_anything_there(policy: &Policy) -> bool {
+    let in_folder = |folder: Folder| match policy.directory.join(folder.name()) {
+        Ok(path) => match host::list_scripts(&path) {
+            Ok(names) => names.is_some_and(|names| names.iter().any(|name| !name.starts_with('.'))),
+            // Something is there, and is not in order: that is said when it is its turn.
+            Err(_) => true,
+        },
+        Err(_) => false,
+    };
+    Folder::ALL.into_iter().any(in_folder) || policy.worlds.iter().any(|world| !worlds::is_empty(world))
+}
+
+/// What the folder comes to for this session.
+pub(super) fn of_folder(policy: &Policy, folder: Folder) -> Schedule {
+    let listed = policy.directory.join(folder.name()).map_err(|error| error.to_string()).and_then(|path| {
+        let chain = |error| Error::new(ErrorKind::Host, folder.name()).caused_by(error).without_remedy();
+        host::list_scripts(&path).map_err(chain)
+    });
+    match listed {
+        Ok(names) => schedule(policy, folder, names.unwrap_or_default()),
+        Err(why) => {
+            Schedule { tasks: Vec::new(), skipped: vec![Skipped { name: folder.name().to_owned(), why }] }
+        }
+    }
+}
+
+impl Stage<'_> {
+    /// Begins the record of `session`, and runs what is waited for in the host's view. `will_have_view`: a view is going
+    /// to be opened, and what is meant for it waits until then. `busy` is told before each script how long that may take.
+    pub fn begin(
+        &self,
+        mut session: Session,
+        will_have_view: bool,
+        busy: &mut dyn FnMut(Duration),
+    ) -> Result<Begun, Error> {
+        let journals = Journals::open(self.registry)?;
+        busy(TURN_LIMIT + MARGIN);
+        let others = journals.enter(session.uid, &session.name, TURN_LIMIT)?;
+        session.first = others.is_empty();
+        // Those that have ended without anybody noticing; a few, so that a login does not take longer the more there are.
+        for other in others.iter().take(SWEPT_AT_ONCE) {
+            if !self.registry.lives(other)? {
+                self.end_in_background(other)?;
+            }
+        }
+        let journal = journals.begin(&session)?;
+        journal.lock(true)?;
+        journal.write(&Line::Begin { event: Event::Added, at: now() })?;
+        let limit = Duration::from_secs(self.policy.limit.into());
+        let mut begun = Begun {
+            session,
+            said: Variables::new(),
+            refusal: None,
+            shown: Vec::new(),
+            chroot: None,
+            journal,
+            journals,
+            deadline: Instant::now() + limit,
+            in_view: Vec::new(),
+            detached: Vec::new(),
+            listed: Vec::new(),
+        };
+        for task in self.beginning(&mut begun)? {
+            match (task.kind, task.settings.place) {
+                (Kind::Listed, _) => begun.listed.push(task),
+                (Kind::Wait, Place::Session) if will_have_view => begun.in_view.push(task),
+                (Kind::Detached, Place::Session) if will_have_view => begun.detached.push(task),
+                (Kind::Detached, _) if begun.refusal.is_some() => begun.pass_over(&task)?,
+                (Kind::Detached, _) => self.detach(&begun, vec![task], false)?,
+                (Kind::Wait, _) => begun.wait_for(&task, None, busy)?,
+            }
+        }
+        Ok(begun)
+    }
+
+    /// Everything that runs for this session, in the order of its turns.
+    fn beginning(&self, begun: &mut Begun) -> Result<Vec<Task>, Error> {
+        let mut tasks = Vec::new();
+        for world in &self.policy.worlds {
+            let found = worlds::tasks(world, Event::Added, &begun.session, self.policy);
+            tasks.extend(found.tasks);
+            begun.skip_all(&found.skipped)?;
+            for mistake in found.mistakes {
+                let kind = match world {
+                    World::PamExec(_) => RefusalKind::Service,
+                    _ => RefusalKind::Session,
+                };
+                begun.refuse(Refusal { shown: String::new(), why: mistake, kind });
+            }
+        }
+        if !begun.session.gate_open {
+            return Ok(tasks);
+        }
+        let first = begun.session.first.then_some(Folder::First);
+        for folder in first.into_iter().chain([Folder::Added]) {
+            let schedule = of_folder(self.policy, folder);
+            // A folder that cannot be trusted may hold what a session must not begin without.
+            if schedule.tasks.is_empty()
+                && !schedule.skipped.is_empty()
+                && self.policy.requires_any(Event::Added)
+            {
+                let skipped = &schedule.skipped[0];
+                let why = format!("{}: {}", skipped.name, skipped.why);
+                begun.refuse(Refusal { shown: String::new(), why, kind: RefusalKind::Session });
+            }
+            begun.skip_all(&schedule.skipped)?;
+            tasks.extend(schedule.tasks);
+        }
+        Ok(tasks)
+    }
+
+    /// The view is open, or there is none: what was meant for it, and what nobody waits for.
+    pub fn finish(
+        &self,
+        begun: &mut Begun,
+        view: Option<&View>,
+        busy: &mut dyn FnMut(Duration),
+    ) -> Result<(), Error> {
+        for task in std::mem::take(&mut begun.in_view) {
+            begun.wait_for(&task, view, busy)?;
+        }
+        let detached = std::mem::take(&mut begun.detached);
+        let listed = std::mem::take(&mut begun.listed);
+        if begun.refusal.is_some() {
+            for task in detached.iter().chain(&listed) {
+                begun.pass_over(task)?;
+            }
+            return begun.journal.write(&Line::Done { event: Event::Added, at: now(), refused: true });
+        }
+        for task in detached {
+            self.detach(begun, vec![task], view.is_some())?;
+        }
+        if listed.is_empty() {
+            return begun.journal.write(&Line::Done { event: Event::Added, at: now(), refused: false });
+        }
+        self.detach(begun, listed, view.is_some())
+    }
+
+    /// The session does not begin, for a reason that is none of its scripts'. What they have done is undone by those of
+    /// its end, as soon as whoever watches notices it.
+    pub fn abandon(&self, begun: &mut Begun, why: &str) -> Result<(), Error> {
+        begun.refuse(Refusal { why: why.to_owned(), shown: String::new(), kind: RefusalKind::Session });
+        for task in std::mem::take(&mut begun.in_view) {
+            begun.pass_over(&task)?;
+        }
+        self.finish(begun, None, &mut |_| ())
+    }
+
+    fn detach(&self, begun: &Begun, tasks: Vec<Task>, in_view: bool) -> Result<(), Error> {
+        let work = background::Work {
+            session: begun.session.name.clone(),
+            event: Event::Added,
+            is_list: tasks.iter().all(|task| task.kind == Kind::Listed),
+            tasks,
+            said: begun.said.clone(),
+            in_view,
+        };
+        background::submit(self, &begun.journals, &begun.journal, &begun.session, work)
+    }
+}
+
+impl Begun {
+    fn refuse(&mut self, refusal: Refusal) {
+        log::note(&self.session, Event::Added, &format!("the session is refused: {}", refusal.why));
+        self.refusal.get_or_insert(refusal);
+    }
+
+    fn skip_all(&self, skipped: &[Skipped]) -> Result<(), Error> {
+        skipped.iter().try_for_each(|skipped| {
+            log::skipped(&self.session, Event::Added, skipped);
+            let Skipped { name, why } = skipped.clone();
+            self.journal.write(&Line::Skipped { event: Event::Added, name, why })
+        })
+    }
+
+    fn pass_over(&self, task: &Task) -> Result<(), Error> {
+        let why = "the session was refused before its turn".to_owned();
+        self.journal.write(&Line::Skipped { event: Event::Added, name: task.name.clone(), why })
+    }
+
+    /// Runs a script that the session waits for, unless it has been refused.
+    fn wait_for(
+        &mut self,
+        task: &Task,
+        view: Option<&View>,
+        busy: &mut dyn FnMut(Duration),
+    ) -> Result<(), Error> {
+        if self.refusal.is_some() {
+            return self.pass_over(task);
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let outcome = if left.is_zero() {
+            let why = "no time was left: the limit for all scripts together had passed".to_owned();
+            self.skip_all(&[Skipped { name: task.name.clone(), why: why.clone() }])?;
+            let refuses = task.settings.result == Weight::Required
+                || matches!(task.judge, Judge::AsPamScript { lenient: false });
+            Outcome { failed: true, refuses, how: why, ..Outcome::default() }
+        } else {
+            let settings = &task.settings;
+            let longest = Duration::from_secs((settings.timeout.saturating_add(settings.grace)).into());
+            busy(longest.min(left + Duration::from_secs(settings.grace.into())) + MARGIN);
+            let around = Around { session: &self.session, event: Event::Added, journal: &self.journal, view };
+            task::run(task, &around, left, &mut self.said)?
+        };
+        self.take_in(task, outcome);
+        Ok(())
+    }
+
+    fn take_in(&mut self, task: &Task, outcome: Outcome) {
+        if !outcome.shown.is_empty() {
+            self.shown.extend(outcome.shown.lines().map(str::to_owned));
+        }
+        if outcome.refuses {
+            let why = format!("{}: {}", task.name, outcome.how);
+            let is_exec = task.dress == super::schedule::Dress::PamExec;
+            let kind = if is_exec { RefusalKind::System } else { RefusalKind::Session };
+            // pam_exec's own words.
+            let shown = if is_exec {
+                format!("{} failed: {}", task.path, outcome.how.replacen("exit", "exit code", 1))
+            } else {
+                String::new()
+            };
+            self.refuse(Refusal { why, shown, kind });
+        }
+        let directory = outcome.info.lines().find_map(|line| line.strip_prefix("CHROOTDIR="));
+        if let Some(directory) = directory {
+            let directory = directory.trim().to_owned();
+            self.chroot = Some(Chroot { directory, enter: false, mount: false, unshare: false });
+        }
+    }
+}
+
+/// What a line of the older pam_script wants done with what its script has asked for.
+pub fn with_line(chroot: Chroot, line: &OnSession) -> Chroot {
+    Chroot { enter: line.chroot, mount: line.mount, unshare: line.unshare, ..chroot }
+}
+
+/// Is a failure of this line to be shown to whoever logs in?
+pub fn is_quiet(line: &PamExec) -> bool {
+    line.quiet
+}
