@@ -47,6 +47,19 @@ pub enum Door {
     Mounts(OwnedFd),
 }
 
+impl Door {
+    /// Another descriptor of the same.
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        let copy = |fd: &OwnedFd| {
+            fd.try_clone().map_err(|error| super::failed(sys::Error::new("dup(the way into a view)", error)))
+        };
+        Ok(match self {
+            Self::Init(keeper) => Self::Init(copy(keeper)?),
+            Self::Mounts(namespace) => Self::Mounts(copy(namespace)?),
+        })
+    }
+}
+
 /// A generation that is being built.
 #[derive(Debug)]
 pub struct Next {

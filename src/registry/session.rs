@@ -50,12 +50,13 @@ impl Session {
         &self.name
     }
 
-    /// Writes down which shared view it is in, by name and generation.
-    pub fn enters(&mut self, view: (String, u32)) -> sys::Result<()> {
+    /// Writes down by which profile it is in which shared view, by name and generation.
+    pub fn enters(&mut self, profile: &str, view: (String, u32)) -> sys::Result<()> {
         let Some(mut record) = read(self.sessions.as_fd(), &self.name)? else {
             return Err(sys::Error::new(format!("{} is off the record", self.name), Errno::NOENT));
         };
         record.view = Some(view);
+        record.profile = profile.to_owned();
         let folder = sys::path::open_directory(self.sessions.as_fd(), &self.name)?;
         let text = as_text(&record)?;
         sys::path::replace_file(folder.as_fd(), RECORD, &text)

@@ -6,6 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::ground::OnRecord;
 use super::shared::{expect_root, find_or_build};
 use super::{Ground, Inside, Origin, Runner};
 use crate::error::{Error, ErrorKind};
@@ -31,17 +32,18 @@ pub struct Doorway {
     pub session: Option<String>,
     /// Does a process watch the view? Otherwise somebody has to look after it when the session has ended.
     pub is_watched: bool,
+    /// What the map sets in the session's environment, `NAME=value`; for whoever opens the door to fill in.
+    pub variables: Vec<String>,
 }
 
-/// Builds or finds the view of `plan` and gives the way in, for the host process `leader`. `None` when the process that
-/// came from `origin` is in that view already.
-///
-/// Afterwards this process is in the view itself: it must end.
+/// Builds or finds the view of `plan` and gives the way in, for the host process `leader`, whose `session` may be on
+/// record already. `None` when the process that came from `origin` is in that view already.
 pub fn open_door(
     plan: &Plan,
     ground: &Ground,
     origin: &Origin,
     leader: ProcessId,
+    session: Option<OnRecord>,
     runner: &mut dyn Runner,
 ) -> Result<Option<Doorway>, Error> {
     host::can_start(plan)?;
@@ -65,20 +67,23 @@ pub fn open_door(
     let (scope, view) = find_or_build(plan, share, scope, runner)?;
     let failed = |error: sys::Error| Error::new(ErrorKind::Enter, "cannot enter the view").caused_by(error);
     let Living { record, door, lease } = view;
-    let on_record = Some((share.name.clone(), record.generation));
-    let mut session = ground.begin_session_of(plan, on_record, leader, true)?;
+    let view = (share.name.clone(), record.generation);
+    let session = match session {
+        Some(mut session) => {
+            session.enters(&plan.profile, view)?;
+            session
+        }
+        None => ground.begin(&plan.subject, &plan.profile, Some(view), leader, true)?,
+    };
     drop(scope);
-    let entered = enter(&door).map_err(failed).and_then(|()| {
-        expect_root(record.root)?;
-        expect_trusted()
-    });
-    if let Err(error) = entered {
-        session.end();
-        return Err(error);
-    }
-    let kept = lease.into_iter().chain(session.take_lock()).collect();
-    let session = session.name().map(str::to_owned);
-    Ok(Some(Doorway { door, kept, session, is_watched: record.keeper != Keeper::Pin }))
+    enter(&door).map_err(failed)?;
+    expect_root(record.root)?;
+    expect_trusted()?;
+    // What is left to be done is done where the login comes from.
+    sys::nsfs::enter_mounts(origin.mounts.as_fd()).map_err(failed)?;
+    let (session, lock) = session.leave();
+    let kept = lease.into_iter().chain(lock).collect();
+    Ok(Some(Doorway { door, kept, session, is_watched: record.keeper != Keeper::Pin, variables: Vec::new() }))
 }
 
 fn enter(door: &Door) -> sys::Result<()> {

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use crate::error::{Error, ErrorKind, Relayed};
+use crate::model::subject::Subject;
 use crate::plan::Plan;
 use crate::registry::{ProcessId, Registry, Session, SessionRecord};
 use crate::sys;
@@ -51,7 +52,7 @@ impl Ground {
     }
 
     /// The registry, which a shared view cannot do without.
-    pub(super) fn registry(&self) -> Result<&Registry, Error> {
+    pub fn registry(&self) -> Result<&Registry, Error> {
         self.registry.as_ref().ok_or_else(|| {
             let error = Error::new(ErrorKind::Host, "a shared view needs the folder /run/session-sandbox");
             let error = match &self.missing {
@@ -67,23 +68,29 @@ impl Ground {
         if self.registry.is_none() {
             return Ok(OnRecord(None));
         }
-        self.begin_session_of(plan, view, ProcessId::own().map_err(crate::registry::failed)?, false)
+        let leader = ProcessId::own().map_err(crate::registry::failed)?;
+        self.begin(&plan.subject, &plan.profile, view, leader, false)
     }
 
-    /// The same for a session that ends with `leader`, or, if it is `held`, when the leader lets go of its lock.
-    pub(super) fn begin_session_of(
+    /// Puts a session of `subject` on record that is in no view so far. It ends with `leader`, or when the leader lets go
+    /// of its lock.
+    pub fn begin_session_of(&self, subject: &Subject, leader: ProcessId) -> Result<OnRecord, Error> {
+        self.begin(subject, "", None, leader, true)
+    }
+
+    pub(super) fn begin(
         &self,
-        plan: &Plan,
+        subject: &Subject,
+        profile: &str,
         view: Option<(String, u32)>,
         leader: ProcessId,
         held: bool,
     ) -> Result<OnRecord, Error> {
         let Some(registry) = &self.registry else { return Ok(OnRecord(None)) };
-        let subject = &plan.subject;
         let record = SessionRecord {
             user: subject.name.to_string(),
             uid: subject.uid,
-            profile: plan.profile.clone(),
+            profile: profile.to_owned(),
             service: subject.door.service.clone(),
             tty: subject.door.tty.clone(),
             remote_host: subject.door.remote_host.clone(),
@@ -97,24 +104,41 @@ impl Ground {
     }
 }
 
-/// A session on record, or one that nobody keeps a record of.
+/// A session on record, or one that nobody keeps a record of. It is taken off the record when this value goes, unless it
+/// is left there.
 #[derive(Debug)]
-pub(super) struct OnRecord(Option<Session>);
+pub struct OnRecord(Option<Session>);
 
 impl OnRecord {
     /// `Session1`, say.
-    pub(super) fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         self.0.as_ref().map(Session::name)
     }
 
-    /// What its leader is to hold, if it was to.
-    pub(super) fn take_lock(&mut self) -> Option<OwnedFd> {
-        self.0.as_mut().and_then(Session::take_lock)
+    /// Writes down which profile and which view it came to.
+    pub(super) fn enters(&mut self, profile: &str, view: (String, u32)) -> Result<(), Error> {
+        match &mut self.0 {
+            Some(session) => session.enters(profile, view).map_err(crate::registry::failed),
+            None => Ok(()),
+        }
     }
 
-    /// Takes it off the record. What fails here is done by the next sweep: the program has ended, and its status counts.
-    pub(super) fn end(self) {
-        if let Some(session) = self.0 {
+    /// Leaves it on record: its name, and what its leader is to hold.
+    pub fn leave(mut self) -> (Option<String>, Option<OwnedFd>) {
+        match self.0.take() {
+            Some(mut session) => (Some(session.name().to_owned()), session.take_lock()),
+            None => (None, None),
+        }
+    }
+
+    /// Takes it off the record.
+    pub(super) fn end(self) {}
+}
+
+impl Drop for OnRecord {
+    /// What fails here is done by the next sweep: the program has ended, and its status counts.
+    fn drop(&mut self) {
+        if let Some(session) = self.0.take() {
             let _ = session.end();
         }
     }

@@ -34,7 +34,7 @@ use crate::plan::step::{Plan, Step};
 use crate::sys;
 
 pub use door::{Doorway, open_door};
-pub use ground::Ground;
+pub use ground::{Ground, OnRecord};
 pub use kernel::Kernel;
 pub use manage::{Ended, end_user, end_view, enter_view, views_of};
 pub use origin::{Inside, Origin};

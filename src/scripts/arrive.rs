@@ -16,7 +16,11 @@ const MARGIN: Duration = Duration::from_secs(5);
 
 /// By what name others know the session; unique among those that live.
 pub fn key_of(session: &Session) -> Option<String> {
-    session.id.as_ref().map(|id| key(session.source, id))
+    match session.source {
+        // PAM and logind tell of the same session, each in its own way.
+        Source::Pam => session.fact("xdg-id").map(|id| key(Source::Logind, id)),
+        source => session.id.as_ref().map(|id| key(source, id)),
+    }
 }
 
 /// The same, before there is a session.

@@ -8,7 +8,6 @@ use super::journal::{Journal, Journals, Line, now};
 use super::schedule::{Judge, Schedule, Skipped, Task, schedule};
 use super::session::Session;
 use super::task::{self, Around, Outcome, View};
-use super::words::{OnSession, PamExec};
 use super::{log, worlds};
 use crate::error::{Error, ErrorKind};
 use crate::host;
@@ -66,8 +65,8 @@ pub struct Begun {
     pub refusal: Option<Refusal>,
     /// What is to be shown to whoever logs in.
     pub shown: Vec<String>,
-    /// What the older pam_script's script has asked for.
-    pub chroot: Option<Chroot>,
+    /// The folder that the older pam_script's script has named, `CHROOTDIR=`.
+    pub chroot_directory: Option<String>,
     journal: Journal,
     journals: Journals,
     deadline: Instant,
@@ -77,13 +76,11 @@ pub struct Begun {
     listed: Vec<Task>,
 }
 
-/// `CHROOTDIR=`, and what the line says is to be done with it.
+/// `CHROOTDIR=`, and what a line with `dochroot` says is to be done with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chroot {
     /// The folder.
     pub directory: String,
-    /// `dochroot`.
-    pub enter: bool,
     /// `domount`.
     pub mount: bool,
     /// `dounshare`.
@@ -145,7 +142,7 @@ impl Stage<'_> {
             said: Variables::new(),
             refusal: None,
             shown: Vec::new(),
-            chroot: None,
+            chroot_directory: None,
             journal,
             journals,
             deadline: Instant::now() + limit,
@@ -317,18 +314,7 @@ impl Begun {
         }
         let directory = outcome.info.lines().find_map(|line| line.strip_prefix("CHROOTDIR="));
         if let Some(directory) = directory {
-            let directory = directory.trim().to_owned();
-            self.chroot = Some(Chroot { directory, enter: false, mount: false, unshare: false });
+            self.chroot_directory = Some(directory.trim().to_owned());
         }
     }
-}
-
-/// What a line of the older pam_script wants done with what its script has asked for.
-pub fn with_line(chroot: Chroot, line: &OnSession) -> Chroot {
-    Chroot { enter: line.chroot, mount: line.mount, unshare: line.unshare, ..chroot }
-}
-
-/// Is a failure of this line to be shown to whoever logs in?
-pub fn is_quiet(line: &PamExec) -> bool {
-    line.quiet
 }

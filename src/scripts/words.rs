@@ -81,24 +81,6 @@ impl PamScript {
 }
 
 impl OnSession {
-    /// The words that only this module has: where one of them stands, the line is meant for it.
-    pub fn is_word(word: &str) -> bool {
-        let name = word.split('=').next().unwrap_or_default();
-        let words = [
-            "runas",
-            "onsessionopen",
-            "onsessionclose",
-            "onauth",
-            "seteuidonopen",
-            "seteuidonclose",
-            "seteuidonauth",
-            "dochroot",
-            "domount",
-            "dounshare",
-        ];
-        words.contains(&name)
-    }
-
     /// Reads the words.
     pub fn read(words: &[String]) -> Result<Self, String> {
         let mut read =
@@ -206,7 +188,6 @@ mod tests {
         for wrong in ["onsessionopen=p", "runas", "dochroot=2", "dir=/x", "onauth=x"] {
             assert!(OnSession::read(&words(wrong)).is_err(), "{wrong}");
         }
-        assert!(OnSession::is_word("dochroot") && !OnSession::is_word("dir=/x"));
     }
 
     #[test]

@@ -171,13 +171,13 @@ pub fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: BorrowedFd<'_
     send_with_all(socket, bytes, &[descriptor])
 }
 
-/// The same with up to five descriptors, or none.
+/// The same with up to six descriptors, or none.
 pub fn send_with_all(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(6))];
     let mut message = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !message.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(Error::new("sendmsg(SCM_RIGHTS): more than five descriptors", Errno::INVAL));
+        return Err(Error::new("sendmsg(SCM_RIGHTS): more than six descriptors", Errno::INVAL));
     }
     let bytes = [std::io::IoSlice::new(bytes)];
     sendmsg(socket, &bytes, &mut message, SendFlags::NOSIGNAL)

@@ -1,4 +1,5 @@
-//! What the PAM module and its helper say to each other: one message each way over a socket pair.
+//! What the PAM module and its helper say to each other over a socket pair: one request, then, for as long as scripts
+//! run, that the helper is busy, and at last one reply.
 //!
 //! A message is a list of fields, each `key=value` and a NUL; what comes from PAM is C text and holds none. With the
 //! reply to [`Purpose::Open`] come the descriptors that [`Reply::Enter`] names. There is no parser here that an
@@ -6,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 /// The module and the helper are installed together; a half-done upgrade is noticed by this.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// As long as a message may be, in bytes.
 pub const MESSAGE_MAX: usize = 64 * 1024;
 
@@ -19,6 +20,48 @@ pub enum Purpose {
     Leave,
     /// The session of this name has ended.
     Close(String),
+}
+
+/// What is to be done besides opening a view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scripts {
+    /// A view, and no scripts.
+    No,
+    /// Session scripts, and a view.
+    #[default]
+    Yes,
+    /// Session scripts alone.
+    Only,
+}
+
+impl Scripts {
+    /// The words for it.
+    pub const WORDS: [(&str, Self); 3] = [("no", Self::No), ("yes", Self::Yes), ("only", Self::Only)];
+}
+
+/// What a login is refused with: PAM's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// PAM_SESSION_ERR.
+    Session,
+    /// PAM_SYSTEM_ERR.
+    System,
+    /// PAM_SERVICE_ERR.
+    Service,
+}
+
+impl Failure {
+    const WORDS: [(&str, Self); 3] =
+        [("session", Self::Session), ("system", Self::System), ("service", Self::Service)];
+}
+
+fn word_of<T: Copy + PartialEq>(words: &[(&'static str, T)], wanted: T) -> &'static str {
+    words.iter().find(|(_, value)| *value == wanted).map_or("", |(word, _)| word)
+}
+
+fn of_word<T: Copy>(words: &[(&str, T)], wanted: &str) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == wanted);
+    found.map(|(_, value)| *value).ok_or_else(|| format!("{wanted:?} is none of the words for it"))
 }
 
 /// What the module asks. Texts are PAM's items and the module's options.
@@ -40,6 +83,18 @@ pub struct Request {
     pub mode: Option<String>,
     /// `config=`.
     pub config: Option<String>,
+    /// PAM_RUSER.
+    pub remote_user: Option<String>,
+    /// `scripts=`.
+    pub scripts: Scripts,
+    /// `scriptsconf=`: another configuration of session scripts.
+    pub scripts_config: Option<String>,
+    /// `as=`: the line is another module's, and these are its words.
+    pub other_module: Option<String>,
+    /// The words of that line.
+    pub words: Vec<String>,
+    /// The PAM environment, `NAME=value`.
+    pub environment: Vec<String>,
     /// The break-glass group, whose members are answered with [`Reply::Exempt`].
     pub break_glass: Option<String>,
 }
@@ -76,15 +131,37 @@ pub enum Reply {
         session: Option<OnRecord>,
         /// `NAME=value`, for the PAM environment.
         environment: Vec<String>,
+        /// To be shown to whoever logs in.
+        shown: Vec<String>,
     },
+    /// The session is on record and its scripts have run, and it has no view of its own. Descriptors: what is to be kept.
+    Hold {
+        /// Why the map gives it none, where one was asked for.
+        not_found: Option<String>,
+        /// The session on record.
+        session: OnRecord,
+        /// As above.
+        environment: Vec<String>,
+        /// As above.
+        shown: Vec<String>,
+    },
+    /// Scripts run; the answer comes within so many seconds from now.
+    Busy(u32),
     /// Nothing is to be done, and why: the view is already this one, or no session's.
     Stay(String),
     /// The user is in the break-glass group: no map was read.
     Exempt,
     /// The map has no profile for this login.
     NotFound(String),
-    /// It failed; the whole chain of reasons on one line.
-    Refused(String),
+    /// It failed.
+    Refused {
+        /// The whole chain of reasons on one line.
+        why: String,
+        /// What PAM is told.
+        failure: Failure,
+        /// What whoever logs in is told, instead of the usual words; nothing at all where it is empty.
+        shown: Option<String>,
+    },
     /// The session is off the record.
     Closed,
 }
@@ -110,11 +187,17 @@ impl Request {
             ("mode", &self.mode),
             ("config", &self.config),
             ("breakglass", &self.break_glass),
+            ("ruser", &self.remote_user),
+            ("scriptsconf", &self.scripts_config),
+            ("as", &self.other_module),
         ] {
             if let Some(value) = value {
                 message.add(key, value);
             }
         }
+        self.words.iter().for_each(|word| message.add("word", word));
+        self.environment.iter().for_each(|variable| message.add("env", variable));
+        message.add("scripts", word_of(&Scripts::WORDS, self.scripts));
         message.0
     }
 
@@ -137,6 +220,12 @@ impl Request {
             mode: fields.get("mode"),
             config: fields.get("config"),
             break_glass: fields.get("breakglass"),
+            remote_user: fields.get("ruser"),
+            scripts: of_word(&Scripts::WORDS, &fields.need("scripts")?)?,
+            scripts_config: fields.get("scriptsconf"),
+            other_module: fields.get("as"),
+            words: fields.all("word"),
+            environment: fields.all("env"),
         })
     }
 }
@@ -146,17 +235,25 @@ impl Reply {
     pub fn encode(&self) -> Vec<u8> {
         let mut message = Message::new();
         match self {
-            Self::Enter { way, session, environment } => {
+            Self::Enter { way, session, environment, shown } => {
                 message.add("outcome", "enter");
                 message.add("way", if *way == Way::Init { "init" } else { "mounts" });
                 if let Some(session) = session {
-                    message.add("session", &session.name);
-                    message.add("account", &session.user);
-                    message.add("watched", if session.is_watched { "yes" } else { "no" });
+                    message.add_session(session);
                 }
-                for variable in environment {
-                    message.add("env", variable);
+                message.add_texts(environment, shown);
+            }
+            Self::Hold { not_found, session, environment, shown } => {
+                message.add("outcome", "hold");
+                if let Some(why) = not_found {
+                    message.add("why", why);
                 }
+                message.add_session(session);
+                message.add_texts(environment, shown);
+            }
+            Self::Busy(seconds) => {
+                message.add("outcome", "busy");
+                message.add("seconds", &seconds.to_string());
             }
             Self::Stay(why) => {
                 message.add("outcome", "stay");
@@ -166,9 +263,13 @@ impl Reply {
                 message.add("outcome", "notfound");
                 message.add("why", why);
             }
-            Self::Refused(why) => {
+            Self::Refused { why, failure, shown } => {
                 message.add("outcome", "refused");
                 message.add("why", why);
+                message.add("failure", word_of(&Failure::WORDS, *failure));
+                if let Some(shown) = shown {
+                    message.add("shown", shown);
+                }
             }
             Self::Exempt => message.add("outcome", "exempt"),
             Self::Closed => message.add("outcome", "closed"),
@@ -187,18 +288,29 @@ impl Reply {
                     other => return Err(format!("the way in is {other:?}")),
                 },
                 session: match fields.get("session") {
-                    Some(name) => Some(OnRecord {
-                        name,
-                        user: fields.need("account")?,
-                        is_watched: fields.need("watched")? == "yes",
-                    }),
+                    Some(_) => Some(fields.session()?),
                     None => None,
                 },
                 environment: fields.all("env"),
+                shown: fields.all("shown"),
             },
+            "hold" => Self::Hold {
+                not_found: fields.get("why"),
+                session: fields.session()?,
+                environment: fields.all("env"),
+                shown: fields.all("shown"),
+            },
+            "busy" => {
+                let seconds = fields.need("seconds")?;
+                Self::Busy(seconds.parse().map_err(|_| format!("{seconds:?} is no number of seconds"))?)
+            }
             "stay" => Self::Stay(fields.need("why")?),
             "notfound" => Self::NotFound(fields.need("why")?),
-            "refused" => Self::Refused(fields.need("why")?),
+            "refused" => Self::Refused {
+                why: fields.need("why")?,
+                failure: of_word(&Failure::WORDS, &fields.need("failure")?)?,
+                shown: fields.get("shown"),
+            },
             "exempt" => Self::Exempt,
             "closed" => Self::Closed,
             other => return Err(format!("the outcome is {other:?}")),
@@ -213,6 +325,17 @@ impl Message {
         let mut message = Self(Vec::new());
         message.add("version", VERSION);
         message
+    }
+
+    fn add_session(&mut self, session: &OnRecord) {
+        self.add("session", &session.name);
+        self.add("account", &session.user);
+        self.add("watched", if session.is_watched { "yes" } else { "no" });
+    }
+
+    fn add_texts(&mut self, environment: &[String], shown: &[String]) {
+        environment.iter().for_each(|variable| self.add("env", variable));
+        shown.iter().for_each(|line| self.add("shown", line));
     }
 
     /// A NUL in a value, which PAM cannot have given, would begin a field: it is left out.
@@ -254,6 +377,14 @@ impl<'a> Fields<'a> {
         self.0.iter().filter(|(known, _)| *known == key).map(|(_, value)| (*value).to_owned()).collect()
     }
 
+    fn session(&self) -> Result<OnRecord, String> {
+        Ok(OnRecord {
+            name: self.need("session")?,
+            user: self.need("account")?,
+            is_watched: self.need("watched")? == "yes",
+        })
+    }
+
     fn need(&self, key: &str) -> Result<String, String> {
         self.get(key).ok_or_else(|| format!("the message has no {key:?}"))
     }
@@ -274,6 +405,12 @@ mod tests {
             profile: Some("a=b\n".to_owned()),
             mode: None,
             config: Some("/etc/other.toml".to_owned()),
+            remote_user: Some("alice".to_owned()),
+            scripts: Scripts::Only,
+            scripts_config: None,
+            other_module: Some("pam_exec".to_owned()),
+            words: vec!["quiet".to_owned(), "/bin/x".to_owned()],
+            environment: vec!["XDG_SESSION_ID=c4".to_owned()],
             break_glass: Some("exempt".to_owned()),
         }
     }
@@ -288,12 +425,30 @@ mod tests {
         let on_record =
             |is_watched| Some(OnRecord { user: "bob".to_owned(), name: "Session1".to_owned(), is_watched });
         for said in [
-            Reply::Enter { way: Way::Init, session: on_record(true), environment: variables },
-            Reply::Enter { way: Way::Mounts, session: on_record(false), environment: Vec::new() },
-            Reply::Enter { way: Way::Mounts, session: None, environment: Vec::new() },
+            Reply::Enter {
+                way: Way::Init,
+                session: on_record(true),
+                environment: variables,
+                shown: Vec::new(),
+            },
+            Reply::Enter {
+                way: Way::Mounts,
+                session: on_record(false),
+                environment: Vec::new(),
+                shown: vec!["hello".to_owned()],
+            },
+            Reply::Enter { way: Way::Mounts, session: None, environment: Vec::new(), shown: Vec::new() },
+            Reply::Hold {
+                not_found: Some("no profile".to_owned()),
+                session: on_record(true).unwrap(),
+                environment: vec!["A=1".to_owned()],
+                shown: Vec::new(),
+            },
+            Reply::Busy(20),
             Reply::Stay("already there".to_owned()),
             Reply::NotFound("no profile".to_owned()),
-            Reply::Refused("outcome=enter".to_owned()),
+            Reply::Refused { why: "outcome=enter".to_owned(), failure: Failure::System, shown: None },
+            Reply::Refused { why: "x".to_owned(), failure: Failure::Session, shown: Some(String::new()) },
             Reply::Exempt,
             Reply::Closed,
         ] {
@@ -308,9 +463,9 @@ mod tests {
         for end in 0..whole.len() {
             usable += usize::from(Request::decode(&whole[..end]).is_ok());
         }
-        // Only where an optional field has not begun: after `service`, `tty`, `profile` and `config`.
-        assert_eq!(usable, 4);
-        assert!(Request::decode(b"version=2\0purpose=open\0user=bob\0service=sshd\0").is_err());
+        // The last field is one that must be there.
+        assert_eq!(usable, 0);
+        assert!(Request::decode(b"version=1\0purpose=open\0user=bob\0service=sshd\0scripts=no\0").is_err());
         assert!(Reply::decode(b"").unwrap_err().contains("no message"));
     }
 

@@ -19,6 +19,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 /// How long the helper may take. It has shorter limits of its own for locks, file systems and builds; this one is for
 /// a name service that does not answer.
 const LIMIT: Duration = Duration::from_secs(20);
+/// However long it says that scripts may take: nobody waits at a login for longer than this.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// How long a killed helper is waited for: one that a dead file system holds is left to the kernel.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
@@ -64,19 +66,31 @@ fn converse(socket: &OwnedFd, request: &Request) -> Result<(Vec<u8>, Vec<OwnedFd
             Err(errno) => return Err(format!("sendmsg(): {errno}")),
         }
     }
-    match poll_until(socket.as_fd(), Instant::now() + LIMIT) {
-        Ok(true) => receive(socket),
-        Ok(false) => Err(format!(
-            "no answer within {} s; a name service or a file system of the map does not answer",
-            LIMIT.as_secs()
-        )),
-        Err(errno) => Err(format!("poll(): {errno}")),
+    let mut limit = LIMIT;
+    let last = Instant::now() + LONGEST;
+    loop {
+        match poll_until(socket.as_fd(), (Instant::now() + limit).min(last)) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(format!(
+                    "no answer within {} s; a name service, a file system of the map or a script does not answer",
+                    limit.as_secs()
+                ));
+            }
+            Err(errno) => return Err(format!("poll(): {errno}")),
+        }
+        let (bytes, descriptors) = receive(socket)?;
+        match Reply::decode(&bytes) {
+            // Scripts run, and have a limit of their own.
+            Ok(Reply::Busy(seconds)) => limit = Duration::from_secs(seconds.into()),
+            _ => return Ok((bytes, descriptors)),
+        }
     }
 }
 
 fn receive(socket: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>), String> {
     let mut bytes = vec![0_u8; MESSAGE_MAX];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(6))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let length = loop {
         let mut into = [IoSliceMut::new(&mut bytes)];

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use door_protocol::Scripts;
+
 /// Where the package installs the helper.
 const HELPER: &str = "/usr/libexec/session-sandbox/session-door";
 /// Members of this group are never kept in a view and never kept out, whatever the map says.
@@ -25,6 +27,42 @@ pub(crate) enum NotFound {
     Deny,
 }
 
+/// A module whose line this one takes unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OtherModule {
+    /// `as=pam_script`.
+    PamScript,
+    /// `as=pam_exec`.
+    PamExec,
+    /// `as=onsession`, or a word that only the older pam_script has.
+    OnSession,
+}
+
+impl OtherModule {
+    /// Its name in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PamScript => "pam_script",
+            Self::PamExec => "pam_exec",
+            Self::OnSession => "onsession",
+        }
+    }
+}
+
+/// Words of the older pam_script's line that no other module has.
+const ON_SESSION: [&str; 10] = [
+    "runas",
+    "onsessionopen",
+    "onsessionclose",
+    "onauth",
+    "seteuidonopen",
+    "seteuidonclose",
+    "seteuidonauth",
+    "dochroot",
+    "domount",
+    "dounshare",
+];
+
 /// All of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -35,6 +73,11 @@ pub(crate) struct Options {
     pub(crate) not_found: NotFound,
     pub(crate) break_glass: String,
     pub(crate) helper: PathBuf,
+    pub(crate) scripts: Scripts,
+    pub(crate) scripts_config: Option<String>,
+    /// The module whose line this is meant to be, and its words.
+    pub(crate) other_module: Option<OtherModule>,
+    pub(crate) words: Vec<String>,
     pub(crate) debug: bool,
     /// Where the module is to fail, in tests.
     pub(crate) fault: Option<String>,
@@ -53,11 +96,24 @@ impl Options {
             not_found: NotFound::Ignore,
             break_glass: BREAK_GLASS.to_owned(),
             helper: PathBuf::from(HELPER),
+            scripts: Scripts::Yes,
+            scripts_config: None,
+            other_module: None,
+            words: Vec::new(),
             debug: false,
             fault: None,
             mistake: None,
         };
         for argument in arguments {
+            let name = argument.split('=').next().unwrap_or_default();
+            if options.other_module.is_none() && ON_SESSION.contains(&name) {
+                options.other_module = Some(OtherModule::OnSession);
+            }
+            // Behind `as=` the words are that module's, but for the one that tests need.
+            if options.other_module.is_some() && name != "helper" && name != "scriptsconf" {
+                options.words.push(argument.to_owned());
+                continue;
+            }
             if let Err(mistake) = options.take(argument) {
                 options.mistake.get_or_insert(mistake);
             }
@@ -81,14 +137,30 @@ impl Options {
             ("notfound", "deny") => self.not_found = NotFound::Deny,
             ("config", value) if value.starts_with('/') => self.config = Some(value.to_owned()),
             ("helper", value) if value.starts_with('/') => self.helper = PathBuf::from(value),
+            ("scriptsconf", value) if value.starts_with('/') => self.scripts_config = Some(value.to_owned()),
+            ("scripts", value) if Scripts::WORDS.iter().any(|(word, _)| *word == value) => {
+                self.scripts =
+                    Scripts::WORDS.iter().find(|(word, _)| *word == value).map_or(Scripts::Yes, |(_, s)| *s);
+            }
+            ("as", "pam_script") => self.other_module = Some(OtherModule::PamScript),
+            ("as", "pam_exec") => self.other_module = Some(OtherModule::PamExec),
+            ("as", "onsession") => self.other_module = Some(OtherModule::OnSession),
             ("fault", value) if cfg!(feature = "faults") => self.fault = Some(value.to_owned()),
             ("mode", _) => return Err(format!("`{argument}`: write mode=namespace or mode=chroot")),
             ("onerr", _) => return Err(format!("`{argument}`: write onerr=deny or onerr=host")),
             ("notfound", _) => return Err(format!("`{argument}`: write notfound=ignore or notfound=deny")),
-            ("config" | "helper", _) => return Err(format!("`{argument}`: write an absolute path")),
+            ("config" | "helper" | "scriptsconf", _) => {
+                return Err(format!("`{argument}`: write an absolute path"));
+            }
+            ("scripts", _) => {
+                return Err(format!("`{argument}`: write scripts=no, scripts=yes or scripts=only"));
+            }
+            ("as", _) => {
+                return Err(format!("`{argument}`: write as=pam_script, as=pam_exec or as=onsession"));
+            }
             _ => {
                 return Err(format!(
-                    "`{argument}` is no option; there are profile=, mode=, config=, onerr=, notfound=, breakglass=, helper= and debug"
+                    "`{argument}` is no option; there are profile=, mode=, config=, onerr=, notfound=, breakglass=, helper=, scripts=, scriptsconf=, as= and debug"
                 ));
             }
         }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
-use door_protocol::{OnRecord, Purpose, Reply, Request, Way};
+use door_protocol::{Failure, OnRecord, Purpose, Reply, Request, Way};
 
 use crate::ask::ask;
 use crate::enter::{self, Back};
@@ -24,7 +24,8 @@ pub(crate) struct Open {
     user: String,
     /// How often it was opened: a host that opens twice closes twice.
     times: usize,
-    back: Back,
+    /// The way back; `None` where the session has no view of its own.
+    back: Option<Back>,
     session: Option<OnRecord>,
     /// What says that this session lives. The kernel closes it however this process ends.
     kept: Vec<OwnedFd>,
@@ -34,7 +35,7 @@ pub(crate) struct Open {
 pub(crate) fn open(pam: &Pam<'_>, options: &Options, silent: bool) -> Code {
     let user = match pam.user() {
         Ok(user) => user,
-        Err(why) => return refuse(pam, options, silent, &why),
+        Err(why) => return refuse(pam, options, silent, &why.into()),
     };
     if pam.is_root(&user) {
         return leave(pam, options, &user);
@@ -42,8 +43,8 @@ pub(crate) fn open(pam: &Pam<'_>, options: &Options, silent: bool) -> Code {
     // Whoever is in the break-glass group learns it from the helper, which has to look the user's groups up anyway and
     // can be killed. Only when nothing comes of that, by an error or a panic, the module asks the name services itself.
     let is_exempt = || pam.is_member(&user, &options.break_glass);
-    let opened = match catch_unwind(AssertUnwindSafe(|| try_open(pam, options, &user))) {
-        Ok(Err(why)) if is_exempt() => {
+    let opened = match catch_unwind(AssertUnwindSafe(|| try_open(pam, options, &user, silent))) {
+        Ok(Err(why) | Ok(Reply::Refused { why, .. })) if is_exempt() => {
             pam.log(Priority::Error, &format!("{user} is exempt, others are refused: {why}"));
             Ok(Reply::Exempt)
         }
@@ -59,14 +60,26 @@ pub(crate) fn open(pam: &Pam<'_>, options: &Options, silent: bool) -> Code {
     };
     match opened {
         Ok(Reply::Exempt) => leave(pam, options, &user),
-        Ok(Reply::NotFound(why)) => match options.not_found {
+        Ok(Reply::Refused { why, failure, shown }) => {
+            let code = match failure {
+                Failure::Session => Code::SessionError,
+                Failure::System => Code::SystemError,
+                Failure::Service => Code::ServiceError,
+            };
+            refuse(pam, options, silent, &Refused { why: format!("{user}: {why}"), code, shown })
+        }
+        Ok(Reply::NotFound(why) | Reply::Hold { not_found: Some(why), .. }) => match options.not_found {
             NotFound::Ignore => {
                 debug(pam, options, &format!("{user} stays in the host's view: {why}"));
                 Code::Success
             }
             NotFound::Deny => {
                 pam.log(Priority::Error, &format!("{user} is refused (notfound=deny): {why}"));
-                tell(pam, silent);
+                tell(pam, silent, None);
+                let open = pam.state().ok().and_then(|state| state.borrow_mut().take());
+                if let Some(open) = open {
+                    forget(pam, options, open);
+                }
                 Code::SessionError
             }
         },
@@ -74,34 +87,48 @@ pub(crate) fn open(pam: &Pam<'_>, options: &Options, silent: bool) -> Code {
             debug(pam, options, &format!("{user}: {reply:?}"));
             Code::Success
         }
-        Err(why) => refuse(pam, options, silent, &format!("{user}: {why}")),
+        Err(why) => refuse(pam, options, silent, &format!("{user}: {why}").into()),
+    }
+}
+
+/// Why a login is refused, and with which words.
+struct Refused {
+    why: String,
+    code: Code,
+    shown: Option<String>,
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Self { why, code: Code::SessionError, shown: None }
     }
 }
 
 /// The policy for everything that fails.
-fn refuse(pam: &Pam<'_>, options: &Options, silent: bool, why: &str) -> Code {
+fn refuse(pam: &Pam<'_>, options: &Options, silent: bool, refused: &Refused) -> Code {
     match options.on_error {
         OnError::Deny => {
-            pam.log(Priority::Error, why);
-            tell(pam, silent);
-            Code::SessionError
+            pam.log(Priority::Error, &refused.why);
+            tell(pam, silent, refused.shown.as_deref());
+            refused.code
         }
         OnError::Host => {
-            pam.log(Priority::Alert, &format!("in the HOST'S VIEW, because of onerr=host: {why}"));
+            let text = format!("in the HOST'S VIEW, because of onerr=host: {}", refused.why);
+            pam.log(Priority::Alert, &text);
             Code::Success
         }
     }
 }
 
-fn tell(pam: &Pam<'_>, silent: bool) {
-    if !silent {
-        pam.tell(
-            "Your session cannot be opened. The system log of this host says why; ask its administrator.",
-        );
+fn tell(pam: &Pam<'_>, silent: bool, words: Option<&str>) {
+    let usual = "Your session cannot be opened. The system log of this host says why; ask its administrator.";
+    let words = words.unwrap_or(usual);
+    if !silent && !words.is_empty() {
+        pam.tell(words);
     }
 }
 
-fn try_open(pam: &Pam<'_>, options: &Options, user: &str) -> Result<Reply, String> {
+fn try_open(pam: &Pam<'_>, options: &Options, user: &str, silent: bool) -> Result<Reply, String> {
     if let Some(mistake) = &options.mistake {
         return Err(format!("the line of this module in the PAM configuration: {mistake}"));
     }
@@ -118,28 +145,34 @@ fn try_open(pam: &Pam<'_>, options: &Options, user: &str) -> Result<Reply, Strin
     }
     fault(options, "before-asking")?;
     let (reply, descriptors) = ask(&options.helper, &request(pam, options, user, Purpose::Open))?;
-    let (way, session, environment) = match reply {
-        Reply::Enter { way, session, environment } => (way, session, environment),
-        Reply::Refused(why) => return Err(why),
-        other => return Ok(other),
+    let (way, session, environment, shown) = match &reply {
+        Reply::Enter { way, session, environment, shown } => {
+            (Some(*way), session.clone(), environment, shown)
+        }
+        Reply::Hold { session, environment, shown, .. } => (None, Some(session.clone()), environment, shown),
+        _ => return Ok(reply),
     };
-    let arrived = Arrived::of(descriptors)?;
-    let open = Open {
-        user: user.to_owned(),
-        times: 1,
-        back: Back::new(arrived.mounts, arrived.pids),
-        session: session.clone(),
-        kept: arrived.kept,
+    let (into, back, kept) = match way {
+        Some(way) => {
+            let arrived = Arrived::of(descriptors)?;
+            (Some((way, arrived.into)), Some(Back::new(arrived.mounts, arrived.pids)), arrived.kept)
+        }
+        None => (None, None, descriptors),
     };
-    *state.borrow_mut() = Some(open);
-    let mut undo = Undo { pam, options, state, environment: &environment, entered: false };
+    *state.borrow_mut() = Some(Open { user: user.to_owned(), times: 1, back, session, kept });
+    let mut undo = Undo { pam, options, state, environment, entered: false };
     fault(options, "before-entering")?;
     environment.iter().try_for_each(|variable| pam.put_env(variable))?;
+    if !silent {
+        shown.iter().for_each(|line| pam.show(line));
+    }
     fault(options, "entering")?;
-    enter::enter(way, &arrived.into)?;
+    if let Some((way, into)) = into {
+        enter::enter(way, &into)?;
+    }
     undo.entered = true;
     drop(undo);
-    Ok(Reply::Enter { way, session, environment })
+    Ok(reply)
 }
 
 /// Takes back what was done for a session that is not entered after all, however it came to that.
@@ -197,13 +230,18 @@ pub(crate) fn close(pam: &Pam<'_>, options: &Options) -> Code {
         *state.borrow_mut() = Some(open);
         return Code::Success;
     }
-    // A child of the host's, like systemd's (sd-pam), or another thread: the one that moved is none of its business.
-    if !open.back.is_for_this_thread() || !rustix::process::geteuid().is_root() {
+    if !rustix::process::geteuid().is_root() {
         return Code::Success;
     }
-    if let Err(why) = open.back.go() {
-        pam.log(Priority::Error, &format!("{}: cannot go back to the host's view: {why}", open.user));
-        return Code::SessionError;
+    if let Some(back) = &open.back {
+        // A child of the host's, like systemd's (sd-pam), or another thread: the one that moved is none of its business.
+        if !back.is_for_this_thread() {
+            return Code::Success;
+        }
+        if let Err(why) = back.go() {
+            pam.log(Priority::Error, &format!("{}: cannot go back to the host's view: {why}", open.user));
+            return Code::SessionError;
+        }
     }
     forget(pam, options, open);
     Code::Success
@@ -256,6 +294,12 @@ fn request(pam: &Pam<'_>, options: &Options, user: &str, purpose: Purpose) -> Re
         profile: options.profile.clone(),
         mode: options.mode.clone(),
         config: options.config.clone(),
+        remote_user: pam.item(Item::RemoteUser),
+        scripts: options.scripts,
+        scripts_config: options.scripts_config.clone(),
+        other_module: options.other_module.map(|module| module.name().to_owned()),
+        words: options.words.clone(),
+        environment: pam.environment(),
         break_glass: Some(options.break_glass.clone()),
     }
 }

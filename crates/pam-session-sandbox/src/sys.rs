@@ -15,6 +15,10 @@ use crate::session::{self, State};
 pub(crate) enum Code {
     /// PAM_SUCCESS.
     Success = 0,
+    /// PAM_SERVICE_ERR.
+    ServiceError = 3,
+    /// PAM_SYSTEM_ERR.
+    SystemError = 4,
     /// PAM_SESSION_ERR.
     SessionError = 14,
     /// PAM_IGNORE.
@@ -27,6 +31,8 @@ pub(crate) enum Code {
 const SILENT: c_int = 0x8000;
 /// PAM_ERROR_MSG.
 const ERROR_MESSAGE: c_int = 3;
+/// PAM_TEXT_INFO.
+const TEXT_INFO: c_int = 4;
 /// The name under which the module keeps its state in a PAM handle.
 const DATA: &CStr = c"session-sandbox";
 /// As long a line as is given to the log.
@@ -42,6 +48,8 @@ pub(crate) enum Item {
     Tty = 3,
     /// PAM_RHOST.
     RemoteHost = 4,
+    /// PAM_RUSER.
+    RemoteUser = 8,
 }
 
 /// Priorities of syslog(3), facility LOG_AUTHPRIV (10) included.
@@ -78,6 +86,8 @@ unsafe extern "C" {
     fn pam_get_data(pam: *const RawHandle, name: *const c_char, data: *mut *const c_void) -> c_int;
     fn pam_set_data(pam: *mut RawHandle, name: *const c_char, data: *mut c_void, cleanup: Cleanup) -> c_int;
     fn pam_putenv(pam: *mut RawHandle, variable: *const c_char) -> c_int;
+    fn pam_getenvlist(pam: *mut RawHandle) -> *mut *mut c_char;
+    fn free(memory: *mut c_void);
     fn pam_syslog(pam: *const RawHandle, priority: c_int, format: *const c_char, ...);
     fn pam_prompt(
         pam: *mut RawHandle,
@@ -157,6 +167,33 @@ impl Pam<'_> {
         }
     }
 
+    /// The variables of the session so far, `NAME=value`; those that are not text are left out.
+    pub(crate) fn environment(&self) -> Vec<String> {
+        // SAFETY: the handle is PAM's own for this call. What comes back is ours: a list of C strings up to a null
+        // pointer, each and the list itself from malloc.
+        let list = unsafe { pam_getenvlist(self.raw) };
+        let mut variables = Vec::new();
+        if list.is_null() {
+            return variables;
+        }
+        for at in 0.. {
+            // SAFETY: as above; the end has not been reached.
+            let variable = unsafe { list.add(at) };
+            // SAFETY: as above.
+            let variable = unsafe { *variable };
+            if variable.is_null() {
+                break;
+            }
+            // SAFETY: a C string.
+            variables.extend(unsafe { text(variable) });
+            // SAFETY: from malloc, and not used any more.
+            unsafe { free(variable.cast()) };
+        }
+        // SAFETY: as above.
+        unsafe { free(list.cast()) };
+        variables
+    }
+
     /// Takes a variable away again: a name without `=`.
     pub(crate) fn unset_env(&self, variable: &str) {
         let name = variable.split('=').next().unwrap_or_default();
@@ -170,12 +207,21 @@ impl Pam<'_> {
         unsafe { pam_syslog(self.raw, priority as c_int, c"%s".as_ptr(), line.as_ptr()) };
     }
 
-    /// Says one line to whoever logs in.
+    /// Shows one line to whoever logs in.
+    pub(crate) fn show(&self, line: &str) {
+        self.prompt(TEXT_INFO, line);
+    }
+
+    /// Says that something failed to whoever logs in.
     pub(crate) fn tell(&self, line: &str) {
+        self.prompt(ERROR_MESSAGE, line);
+    }
+
+    fn prompt(&self, style: c_int, line: &str) {
         let line = one_line(line);
         let nothing = std::ptr::null_mut();
         // SAFETY: as above; without a pointer for it no answer is kept.
-        unsafe { pam_prompt(self.raw, ERROR_MESSAGE, nothing, c"%s".as_ptr(), line.as_ptr()) };
+        unsafe { pam_prompt(self.raw, style, nothing, c"%s".as_ptr(), line.as_ptr()) };
     }
 
     /// Is this a name of uid 0?
