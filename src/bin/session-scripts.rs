@@ -53,9 +53,9 @@ fn scripts() -> Result<u8, Error> {
         },
         Verb::Sweep | Verb::Background => return later(&asked),
     };
-    let mut policy = host::load_script_policy(asked.config.as_deref())?;
-    policy.worlds.extend(told::worlds(&asked.compat)?);
-    if event == Event::Added && !is_anything_there(&policy) {
+    let policy = host::load_script_policy(asked.config.as_deref())?;
+    let worlds = told::worlds(&asked.compat)?;
+    if event == Event::Added && !is_anything_there(&policy, &worlds) {
         return Ok(0);
     }
     let parent = arrive::parent()?;
@@ -83,7 +83,9 @@ fn scripts() -> Result<u8, Error> {
             if source == Source::Logind && doctor::pam_tells_of_sessions(&subject.door.service) {
                 return Ok(0);
             }
-            let Some(session) = filter::session(&policy, &subject, told, leader)? else { return Ok(0) };
+            let Some(session) = filter::session(&policy, &subject, told, leader, worlds)? else {
+                return Ok(0);
+            };
             added(&stage, session, &asked)
         }
         Event::Removed => match Registry::open_if_there()? {

@@ -11,6 +11,10 @@ use session_sandbox::model::setup::Method;
 use session_sandbox::model::subject::Door;
 use session_sandbox::plan::{self, Command, Request};
 use session_sandbox::registry::{Inventory, Registry, Swept};
+use session_sandbox::scripts::begin::Stage;
+use session_sandbox::scripts::journal::Journals;
+use session_sandbox::scripts::rehearsal;
+use session_sandbox::scripts::status::{self, State, Status};
 use session_sandbox::setup::Setup;
 use session_sandbox::{Error, ErrorKind, doctor, host, run};
 
@@ -40,6 +44,10 @@ fn control() -> Result<u8, Error> {
             print(&if json { to_json(&report)? } else { report.text() })?;
             return Ok(u8::from(!report.well));
         }
+        Control::Rehearse { user, config } => {
+            must_be_root(None)?;
+            return rehearse(user.as_deref(), config.as_deref());
+        }
         other => other,
     };
     must_be_root(None)?;
@@ -49,17 +57,23 @@ fn control() -> Result<u8, Error> {
             Control::List { json: false } => print(&table(&Inventory::default())),
             Control::Gc { json: true } => print(&to_json(&Swept::default())?),
             Control::Gc { json: false } => print(&swept_text(Swept::default())),
+            Control::Scripts { json: true, session: None } => print("[]\n"),
+            Control::Scripts { json: false, session: None } => Ok(0),
             _ => Err(nothing("no session has been entered since this host was started")),
         };
     };
     match control {
-        Control::Say(_) | Control::Setup { .. } | Control::Doctor { .. } => Ok(0),
+        Control::Say(_) | Control::Setup { .. } | Control::Doctor { .. } | Control::Rehearse { .. } => Ok(0),
+        Control::Scripts { session, json } => scripts(&registry, session, json),
         Control::List { json } => {
             let inventory = registry.inventory()?;
             print(&if json { to_json(&inventory)? } else { table(&inventory) })
         }
         Control::Gc { json } => {
             let swept = registry.sweep()?;
+            // What a killed process has left of session scripts.
+            let policy = host::load_script_policy(None)?;
+            Stage { registry: &registry, policy: &policy, config: None }.sweep()?;
             print(&if json { to_json(&swept)? } else { swept_text(swept) })
         }
         Control::End { whose: Whose::User(name) } => {
@@ -77,6 +91,44 @@ fn control() -> Result<u8, Error> {
             enter(&registry, whose, as_root, config, command)
         }
     }
+}
+
+/// What session scripts have run: of all sessions that are known, or of one.
+fn scripts(registry: &Registry, session: Option<String>, json: bool) -> Result<u8, Error> {
+    let journals = Journals::open(registry)?;
+    let names = match &session {
+        Some(name) => vec![name.clone()],
+        None => journals.all()?,
+    };
+    let mut found = Vec::new();
+    for name in names {
+        let lines = journals.lines(&name)?;
+        found.extend(lines.as_deref().and_then(status::status));
+    }
+    if let (Some(name), true) = (&session, found.is_empty()) {
+        let message = format!("no scripts of a session {name} are on record");
+        return Err(Error::new(ErrorKind::Request, message).help("`sessionctl scripts` shows those that are"));
+    }
+    if json {
+        return print(&to_json(&found)?);
+    }
+    print(&found.iter().map(Status::text).collect::<Vec<_>>().join("\n"))
+}
+
+/// Runs a session with scripts of its own, and shows what would run for the user.
+fn rehearse(user: Option<&str>, config: Option<&str>) -> Result<u8, Error> {
+    let policy = host::load_script_policy(config)?;
+    let subject = match user {
+        Some(name) => host::subject(name, door())?,
+        None => host::subject_of_caller(door())?,
+    };
+    let registry = Registry::open()?;
+    print(&format!("what would run for {}:\n{}\n", subject.name, rehearsal::outlook(&policy, &subject)?))?;
+    let status = rehearsal::rehearse(&registry, &policy, &subject)?;
+    print(&format!("a session with scripts of its own:\n{}", status.text()))?;
+    let works = status.failures() == 0 && status.state == State::Ended;
+    print(if works { "\nscripts work\n" } else { "\nscripts do NOT work\n" })?;
+    Ok(u8::from(!works))
 }
 
 /// A host in a folder of one's own is one's own to look at.

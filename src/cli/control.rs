@@ -16,6 +16,7 @@ Usage: sessionctl list [--json]
        sessionctl enter (--user NAME | --view VIEW) [--as-root] [--] [COMMAND [ARG...]]
        sessionctl end   (--user NAME | --view VIEW)
        sessionctl gc    [--json]
+       sessionctl scripts [--session NAME] [--json] [--test [--user NAME]]
        sessionctl setup --method METHOD [--undo] [--dry-run] [--root DIR]
        sessionctl doctor [--json] [--root DIR]
 
@@ -25,12 +26,16 @@ Usage: sessionctl list [--json]
   end    End all sessions of a user and the views that are that user's alone, or one view, with
          every process in them
   gc     Take away what belongs to nobody alive; safe at any moment
+  scripts What session scripts have run, which run now, and how each ended; with --test, whether they
+         work on this host, and what would run for a user
   setup  Have logins opened into views, by `pam` or `consolekit`; every change is shown first
   doctor Which PAM services open a view, and whether all that logins depend on is in order
 
 Options:
   --user NAME     Whose
   --view VIEW     A view by the name that `list` shows, such as user-1001.login
+  --session NAME  This session alone, ended or not
+  --test          Run a session with scripts of its own, and look at those of the user
   --as-root       As root, with all of its rights, in a tree whose user can change parts of it
   --config FILE   Read this map, and no other (enter)
   --method METHOD `pam`: a line in the PAM configuration; `consolekit`: a script for ConsoleKit
@@ -74,6 +79,20 @@ pub enum Control {
         /// What.
         whose: Whose,
     },
+    /// Show what session scripts have done.
+    Scripts {
+        /// Of this session alone.
+        session: Option<String>,
+        /// As JSON.
+        json: bool,
+    },
+    /// Try whether session scripts work.
+    Rehearse {
+        /// Whose would run; the caller's.
+        user: Option<String>,
+        /// The configuration.
+        config: Option<String>,
+    },
     /// Have logins opened into views.
     Setup {
         /// By what.
@@ -110,7 +129,8 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut verb: Option<String> = None;
     let (mut user, mut view, mut config, mut method, mut root) = (None, None, None, None, None);
-    let (mut json, mut as_root, mut undo, mut dry_run) = (false, false, false, false);
+    let mut session = None;
+    let (mut json, mut as_root, mut undo, mut dry_run, mut test) = (false, false, false, false, false);
     let mut command = Vec::new();
     while let Some(argument) = parser.next().map_err(|error| usage(error.to_string()))? {
         match argument {
@@ -122,6 +142,8 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
             Arg::Long("as-root") => as_root = true,
             Arg::Long("undo") => undo = true,
             Arg::Long("dry-run") => dry_run = true,
+            Arg::Long("test") => test = true,
+            Arg::Long("session") => session = Some(text(&mut parser)?),
             Arg::Long("method") => method = Some(read_method(&text(&mut parser)?)?),
             Arg::Long("root") => root = Some(read_root(&text(&mut parser)?)?),
             Arg::Long("user") => user = Some(text(&mut parser)?),
@@ -145,17 +167,23 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
     };
     let is_enter = verb == "enter";
     refuse(!is_enter && as_root, "--as-root")?;
-    refuse(!is_enter && config.is_some(), "--config")?;
+    let is_scripts = verb == "scripts";
+    let is_test = is_scripts && test;
+    refuse(!(is_enter || is_test) && config.is_some(), "--config")?;
+    refuse(!is_scripts && test, "--test")?;
+    refuse((!is_scripts || test) && session.is_some(), "--session")?;
     refuse(!is_enter && !command.is_empty(), "command")?;
     let is_setup = verb == "setup";
     refuse(!is_setup && method.is_some(), "--method")?;
     refuse(!is_setup && undo, "--undo")?;
     refuse(!is_setup && dry_run, "--dry-run")?;
     refuse(!is_setup && verb != "doctor" && root.is_some(), "--root")?;
-    refuse(json && !matches!(verb.as_str(), "list" | "gc" | "doctor"), "--json")?;
+    let is_listed = matches!(verb.as_str(), "list" | "gc" | "doctor") || (is_scripts && !test);
+    refuse(json && !is_listed, "--json")?;
     let is_about_views = matches!(verb.as_str(), "enter" | "end");
-    refuse(!is_about_views && (user.is_some() || view.is_some()), "--user and no --view")?;
-    let whose = || match (user, view) {
+    refuse(!is_about_views && view.is_some(), "--view")?;
+    refuse(!(is_about_views || is_test) && user.is_some(), "--user")?;
+    let whose = |user: Option<String>| match (user, view) {
         (Some(user), None) => Ok(Whose::User(user)),
         (None, Some(view)) if is_view(&view) => Ok(Whose::View(view)),
         (None, Some(view)) => Err(usage(format!("{view:?} is no name of a view"))),
@@ -164,8 +192,10 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
     match verb.as_str() {
         "list" => Ok(Control::List { json }),
         "gc" => Ok(Control::Gc { json }),
-        "enter" => Ok(Control::Enter { whose: whose()?, as_root, config, command }),
-        "end" => Ok(Control::End { whose: whose()? }),
+        "scripts" if test => Ok(Control::Rehearse { user, config }),
+        "scripts" => Ok(Control::Scripts { session, json }),
+        "enter" => Ok(Control::Enter { whose: whose(user)?, as_root, config, command }),
+        "end" => Ok(Control::End { whose: whose(user)? }),
         "setup" => {
             let method = method.ok_or_else(|| usage("`setup` wants --method".to_owned()))?;
             Ok(Control::Setup { method, undo, dry_run, root })
@@ -240,6 +270,9 @@ mod tests {
             &["setup", "--method", "pam", "--json"],
             &["setup", "--method", "pam", "--root", "image"],
             &["setup", "--method", "pam", "--user", "bob"],
+            &["scripts", "--user", "bob"],
+            &["scripts", "--test", "--json"],
+            &["list", "--session", "Session1"],
             &["doctor", "--undo"],
             &["doctor", "now"],
             &["list", "--root", "/image"],

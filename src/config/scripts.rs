@@ -142,19 +142,24 @@ fn gate(reader: &Reader<'_>, text: At<&str>) -> Option<Template> {
     Some(template)
 }
 
-/// `can_require`: does a login wait for anything that this speaks of?
-fn partial(reader: &mut Reader<'_>, can_require: bool) -> Partial {
+/// `is_beginning`: does this speak of a session's beginning, or also of that?
+fn partial(reader: &mut Reader<'_>, is_beginning: bool) -> Partial {
     let result = reader.word("result", &[("optional", Weight::Optional), ("required", Weight::Required)]);
-    if !can_require && let Some(At { value: Weight::Required, place }) = result {
+    if !is_beginning && let Some(At { value: Weight::Required, place }) = result {
         let help = "`result = \"required\"` is for scripts of a session's beginning";
         reader.problems.report_with_help(place, "a session that has ended cannot be refused any more", help);
+    }
+    let view = reader.word("where", &[("host", View::Host), ("session", View::Session)]);
+    if !is_beginning && let Some(At { value: View::Session, place }) = view {
+        let help = "its scripts run in the host's view";
+        reader.problems.report_with_help(place, "a session that has ended has no view any more", help);
     }
     Partial {
         timeout: values::time(reader, "timeout"),
         grace: values::time(reader, "grace"),
         result: value(result),
         user: value(reader.word("user", &[("root", RunAs::Root), ("user", RunAs::User)])),
-        place: value(reader.word("where", &[("host", View::Host), ("session", View::Session)])),
+        place: value(view),
         allow_env: reader
             .strings("allow_env")
             .map(|list| list.value.into_iter().map(|name| name.value.to_owned()).collect()),
@@ -348,6 +353,7 @@ mod tests {
             not_service = ['[']
             [removed]
             result = 'required'
+            where = 'session'
             [[script]]
             name = 'added/10W-x'
             [[script]]
@@ -366,9 +372,10 @@ mod tests {
             ":7:25: ",
             ":8:28: pattern `[`",
             ":10:22: a session that has ended cannot be refused",
-            ":12:20: a script's name holds no `/`",
+            ":11:21: a session that has ended has no view",
+            ":13:20: a script's name holds no `/`",
             "`name` is missing",
-            ":16:19: `gdm` must be `true`, `false` or a folder",
+            ":17:19: `gdm` must be `true`, `false` or a folder",
             "did you mean `consolekit`?",
         ] {
             assert!(found.contains(expected), "{expected:?} is not in\n{found}");

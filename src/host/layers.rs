@@ -77,7 +77,7 @@ fn invalid(diagnostics: config::Diagnostics) -> Error {
 fn trust() -> Trust {
     match sys::user::own_uid() {
         0 => Trust::ROOT,
-        uid => Trust { owner: Some(uid), sticky: true, last: true },
+        uid => Trust { owner: Some(uid), sticky: true, ..Trust::ROOT },
     }
 }
 

@@ -81,11 +81,9 @@ pub fn check_script(path: &AbsPath) -> Result<(), Unfit> {
 /// The same by the rules of pam_script, for its folder and for a script in it: owner and group are root, everybody may
 /// execute, and not everybody may write. Of what leads there, nobody but root may be able to change anything.
 pub fn check_pam_script(path: &AbsPath, kind: Kind) -> Result<(), Unfit> {
-    let place = walk(path, Trust { last: false, ..Trust::ROOT })?;
+    let place = walk(path, Trust { last: false, root_group: true, ..Trust::ROOT })?;
     let status = look(path, &place)?;
-    let sys::durable::Ownership { uid, gid, .. } =
-        sys::durable::ownership(place.as_fd()).map_err(open_failed(path))?;
-    let mode = status.mode;
+    let sys::path::Status { uid, gid, mode, .. } = status;
     if status.kind != kind {
         let wanted = if kind == Kind::Directory { "a folder" } else { "a regular file" };
         return Err(Unfit::Is(format!("{path} is not {wanted}")));

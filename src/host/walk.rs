@@ -18,20 +18,23 @@ pub struct Trust {
     /// May a directory be writable by others when its sticky bit keeps them from replacing what they do not own?
     /// Good enough for what a user does for itself, not for what root relies on.
     pub sticky: bool,
+    /// May root's own group write? Nobody but root is in it; pam_script has always taken such folders and scripts.
+    pub root_group: bool,
     /// Must the last component, too, be trusted? (Yes for a file that is read, no for a tree that is handed over.)
     pub last: bool,
 }
 
 impl Trust {
     /// Root alone, on every component.
-    pub const ROOT: Self = Self { owner: None, sticky: false, last: true };
+    pub const ROOT: Self = Self { owner: None, sticky: false, root_group: false, last: true };
 
     /// Is this such a component?
     pub fn allows(self, status: &Status) -> bool {
         let owner = status.uid == 0 || Some(status.uid) == self.owner;
         let sticky = self.sticky && status.kind == Kind::Directory && status.mode & 0o1000 != 0;
+        let others = if self.root_group && status.gid == 0 { 0o002 } else { 0o022 };
         // A link's own bits are always 0777 and mean nothing.
-        owner && (status.kind == Kind::Symlink || status.mode & 0o022 == 0 || sticky)
+        owner && (status.kind == Kind::Symlink || status.mode & others == 0 || sticky)
     }
 }
 

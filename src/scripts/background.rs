@@ -17,7 +17,7 @@ use super::schedule::Task;
 use super::session::Session;
 use super::task::{self, Around, View};
 use crate::error::{Error, ErrorKind};
-use crate::model::scripts::{Event, Launcher};
+use crate::model::scripts::{Event, Launcher, Place};
 use crate::registry::Registry;
 use crate::sys;
 use crate::sys::process::{Fork, NewNamespaces};
@@ -44,8 +44,8 @@ pub struct Work {
     pub tasks: Vec<Task>,
     /// What scripts before them have set.
     pub said: Variables,
-    /// Has the session a view of its own?
-    pub in_view: bool,
+    /// The session's view, by name and generation, where it has one of its own.
+    pub view: Option<(String, u32)>,
 }
 
 /// Hands `work` to whoever does it, and does not wait for it.
@@ -113,12 +113,21 @@ pub fn carry_out(registry: &Registry, mut work: Work) -> Result<(), Error> {
         _ => None,
     });
     let Some(session) = session else { return Ok(()) };
-    let view = if work.in_view { view_of(registry, &session)? } else { None };
+    let view = match &work.view {
+        Some((name, generation)) => living(registry, name, *generation)?,
+        None => None,
+    };
+    let is_gone = work.view.is_some() && view.is_none();
     let around = Around { session: &session, event: work.event, journal: &journal, view: view.as_ref() };
     for task in std::mem::take(&mut work.tasks) {
         // The end of the session is not waited for by its list where that was handed to somebody else.
         if work.is_list && has_ended(&journal)? {
             let why = "the session had ended before its turn".to_owned();
+            journal.write(&Line::Skipped { event: work.event, name: task.name.clone(), why })?;
+            continue;
+        }
+        if is_gone && task.settings.place == Place::Session {
+            let why = "the session's view had ended before its turn".to_owned();
             journal.write(&Line::Skipped { event: work.event, name: task.name.clone(), why })?;
             continue;
         }
@@ -134,16 +143,15 @@ fn has_ended(journal: &Journal) -> Result<bool, Error> {
     Ok(journal.lines()?.iter().any(|line| matches!(line, Line::Begin { event: Event::Removed, .. })))
 }
 
-/// The view of a session that is on record with one.
-pub(super) fn view_of(registry: &Registry, session: &Session) -> Result<Option<View>, Error> {
-    let Some((name, generation)) = registry.view_of(&session.name)? else { return Ok(None) };
-    let scope = registry.scope(&name)?;
+/// The view of that name and generation, if it lives.
+fn living(registry: &Registry, name: &str, generation: u32) -> Result<Option<View>, Error> {
+    let scope = registry.scope(name)?;
     let living = scope.living()?.into_iter().find(|view| view.record.generation == generation);
     if living.is_none() {
         let _ = scope.remove_if_empty();
     }
-    // Without the lease: what nobody waits for keeps no view from its end.
-    Ok(living.map(|view| View { door: view.door, lease: None }))
+    // With the lease: a script that works in a view is there, like a session.
+    Ok(living.map(|view| View { door: view.door, lease: view.lease }))
 }
 
 /// Has systemd or the at daemon run `session-scripts background`.

@@ -88,7 +88,7 @@ pub struct Chroot {
 }
 
 /// Is there anything that would run for any session? Without, a session costs these few look-ups.
-pub fn is_anything_there(policy: &Policy) -> bool {
+pub fn is_anything_there(policy: &Policy, worlds: &[World]) -> bool {
     let in_folder = |folder: Folder| match policy.directory.join(folder.name()) {
         Ok(path) => match host::list_scripts(&path) {
             Ok(names) => names.is_some_and(|names| names.iter().any(|name| !name.starts_with('.'))),
@@ -97,7 +97,8 @@ pub fn is_anything_there(policy: &Policy) -> bool {
         },
         Err(_) => false,
     };
-    Folder::ALL.into_iter().any(in_folder) || policy.worlds.iter().any(|world| !worlds::is_empty(world))
+    Folder::ALL.into_iter().any(in_folder)
+        || policy.worlds.iter().chain(worlds).any(|world| !worlds::is_empty(world))
 }
 
 /// What the folder comes to for this session.
@@ -166,8 +167,9 @@ impl Stage<'_> {
     /// Everything that runs for this session, in the order of its turns.
     fn beginning(&self, begun: &mut Begun) -> Result<Vec<Task>, Error> {
         let mut tasks = Vec::new();
-        for world in &self.policy.worlds {
-            let found = worlds::tasks(world, Event::Added, &begun.session, self.policy);
+        let session = begun.session.clone();
+        for world in session.worlds(self.policy) {
+            let found = worlds::tasks(world, Event::Added, &session, self.policy);
             tasks.extend(found.tasks);
             begun.skip_all(&found.skipped)?;
             for mistake in found.mistakes {
@@ -243,7 +245,7 @@ impl Stage<'_> {
             is_list: tasks.iter().all(|task| task.kind == Kind::Listed),
             tasks,
             said: begun.said.clone(),
-            in_view,
+            view: if in_view { self.registry.view_of(&begun.session.name)? } else { None },
         };
         background::submit(self, &begun.journals, &begun.journal, &begun.session, work)
     }

@@ -12,7 +12,7 @@ use super::session::Session;
 use super::task::{self, Around};
 use super::{log, worlds};
 use crate::error::Error;
-use crate::model::scripts::{Event, Folder, Kind, Place};
+use crate::model::scripts::{Event, Folder, Kind};
 use crate::sys;
 
 /// How long an end waits to count its session out. Only a beginning and another end of the same user hold that up.
@@ -87,7 +87,7 @@ impl Stage<'_> {
             journal.write(&Line::Begin { event: Event::Removed, at: now() })?;
         }
         let mut tasks = Vec::new();
-        for world in self.policy.worlds.iter().rev() {
+        for world in session.worlds(self.policy).rev() {
             let found = worlds::tasks(world, Event::Removed, &session, self.policy);
             skip_all(&journal, &session, &found.skipped)?;
             // What refused the session was told so, and is not told of its end.
@@ -172,11 +172,8 @@ impl Stage<'_> {
         journal: &Journal,
         said: &mut Variables,
     ) -> Result<(), Error> {
-        let view = match tasks.iter().any(|task| task.settings.place == Place::Session) {
-            true => background::view_of(self.registry, session)?,
-            false => None,
-        };
-        let around = Around { session, event: Event::Removed, journal, view: view.as_ref() };
+        // The view of a session that has ended may be another session's by now, or nobody's.
+        let around = Around { session, event: Event::Removed, journal, view: None };
         for task in tasks {
             // Begun by somebody who was killed over it. It is not begun again.
             if past.started.iter().any(|(event, name)| *event == Event::Removed && *name == task.name) {
@@ -189,7 +186,7 @@ impl Stage<'_> {
                     is_list: false,
                     tasks: vec![task.clone()],
                     said: said.clone(),
-                    in_view: view.is_some(),
+                    view: None,
                 };
                 background::fork_and_do(self.registry, work, None)?;
                 continue;

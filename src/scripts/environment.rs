@@ -230,6 +230,8 @@ mod tests {
             facts: facts.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             pam_environment: vec!["LANG=de".to_owned(), "LD_PRELOAD=/x".to_owned(), "PATH=/x".to_owned()],
             leader: None,
+            worlds: Vec::new(),
+            worlds_alone: false,
             first: true,
             gate_open: true,
         }

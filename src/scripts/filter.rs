@@ -7,7 +7,7 @@ use super::session::{Session, Source};
 use super::told::Told;
 use crate::error::Error;
 use crate::host;
-use crate::model::scripts::Policy;
+use crate::model::scripts::{Policy, World};
 use crate::model::subject::{Door, Subject};
 use crate::registry::ProcessId;
 use crate::sys::log::{Priority, line};
@@ -29,10 +29,11 @@ pub fn session(
     subject: &Subject,
     told: Told,
     leader: Option<ProcessId>,
+    worlds: Vec<World>,
 ) -> Result<Option<Session>, Error> {
     let Told { source, id, facts, .. } = told;
-    let session = session_of(policy, subject, source, facts)?;
-    Ok(session.map(|session| Session { id, leader, ..session }))
+    let session = session_of(policy, subject, source, facts, &worlds)?;
+    Ok(session.map(|session| Session { id, leader, worlds, ..session }))
 }
 
 /// The same where nothing but the facts is known so far.
@@ -41,6 +42,7 @@ pub fn session_of(
     subject: &Subject,
     source: Source,
     facts: BTreeMap<String, String>,
+    worlds: &[World],
 ) -> Result<Option<Session>, Error> {
     if let Some(why) = passed_over(policy, subject.uid, source, &facts) {
         debug(subject, &why);
@@ -50,7 +52,7 @@ pub fn session_of(
         Some(gate) => host::gate_is_open(gate, subject)?,
         None => true,
     };
-    if !gate_open && policy.worlds.is_empty() {
+    if !gate_open && policy.worlds.is_empty() && worlds.is_empty() {
         let gate = policy.gate.as_ref().map_or("", |gate| gate.source());
         debug(subject, &format!("there is no directory {gate}"));
         return Ok(None);
@@ -69,6 +71,8 @@ pub fn session_of(
         facts,
         pam_environment: Vec::new(),
         leader: None,
+        worlds: Vec::new(),
+        worlds_alone: false,
         first: false,
         gate_open,
     }))

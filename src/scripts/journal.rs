@@ -176,6 +176,9 @@ impl Journals {
 
     /// Opens the record of a session that has begun and not ended.
     pub fn reopen(&self, name: &str) -> Result<Option<Journal>, Error> {
+        if !is_name(name) {
+            return Ok(None);
+        }
         let file = sys::append::open(self.folder.as_fd(), name).map_err(failed)?;
         let Some(file) = file else { return Ok(None) };
         let folder =
@@ -186,13 +189,16 @@ impl Journals {
     /// The names of the sessions that have begun and not ended.
     pub fn open_ones(&self) -> Result<Vec<String>, Error> {
         let mut names = sys::path::list(self.folder.as_fd()).map_err(failed)?;
-        names.retain(|name| name.starts_with("Session"));
+        names.retain(|name| is_name(name));
         names.sort_by_key(|name| (name.len(), name.clone()));
         Ok(names)
     }
 
     /// The lines of a session's record, ended or not; `None` when there is none.
     pub fn lines(&self, name: &str) -> Result<Option<Vec<Line>>, Error> {
+        if !is_name(name) {
+            return Ok(None);
+        }
         for folder in [None, Some(ENDED)] {
             let path = folder.map_or_else(|| name.to_owned(), |folder| format!("{folder}/{name}"));
             let text = match sys::path::read_if_there(self.folder.as_fd(), &path) {
@@ -377,6 +383,12 @@ impl Journal {
 /// The lines of a text; one that is none is left out.
 pub fn parse(text: &[u8]) -> Vec<Line> {
     text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+/// Is this the name of a session, and not a way to another file?
+fn is_name(name: &str) -> bool {
+    let number = name.strip_prefix("Session");
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A key as the name of a file: what is not a letter or a digit is written in hexadecimal.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::scripts::{Policy, World};
 use crate::registry::ProcessId;
 
 /// Who told us of a session.
@@ -82,6 +83,12 @@ pub struct Session {
     /// The PAM environment, `NAME=value`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pam_environment: Vec<String>,
+    /// What the door itself has run, besides what the configuration says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worlds: Vec<World>,
+    /// Is that all? A line that stands for another module's has that module's scripts run and no others.
+    #[serde(default)]
+    pub worlds_alone: bool,
     /// The process whose end is the session's, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<ProcessId>,
@@ -108,6 +115,12 @@ pub const FACTS: [(&str, &str); 12] = [
 ];
 
 impl Session {
+    /// The other session managers whose programs run for it, in the order of their turns.
+    pub fn worlds<'a>(&'a self, policy: &'a Policy) -> impl DoubleEndedIterator<Item = &'a World> {
+        let configured: &[World] = if self.worlds_alone { &[] } else { &policy.worlds };
+        configured.iter().chain(&self.worlds)
+    }
+
     /// What the door told of this.
     pub fn fact(&self, name: &str) -> Option<&str> {
         self.facts.get(name).map(String::as_str)

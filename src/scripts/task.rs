@@ -31,7 +31,7 @@ const UMASK: u32 = 0o022;
 pub struct View {
     /// The way in.
     pub door: registry::Door,
-    /// Says that somebody is there.
+    /// Says that somebody is there: without one, the view ends with the user's last session, and what runs in it.
     pub lease: Option<OwnedFd>,
 }
 
@@ -199,12 +199,14 @@ fn start_and_wait(task: &Task, around: &Around<'_>, limit: Duration, said: &Vari
     let null = sys::spawn::null().map_err(failed)?;
 
     let mut not_started = None;
+    let processes = view.map(Processes::of).transpose().map_err(failed)?;
     let watched = sys::spawn::start(null.as_fd(), || {
         let why = become_script(task, view, rights.as_ref(), file, &path, &arguments, &environment);
         not_started = Some(why);
         NOT_STARTED
     })
     .map_err(failed)?;
+    drop(processes);
     // Written down so that whoever comes after a killed runner can end it.
     if let Ok(Some((process, _))) = ProcessId::of(watched.pid()) {
         let (event, name) = (around.event, task.name.clone());
@@ -303,7 +305,12 @@ fn become_script(
                 host::expect_reliable()?;
             }
             if let Err(why) = fit(task, false) {
-                return Err(Error::new(ErrorKind::Enter, format!("not run: in the session's view {why}")));
+                return Err(Error::new(
+                    ErrorKind::Enter,
+                    format!(
+                        "not run: in the session's view {why}; have the map show it there, or set where = \"host\" for it"
+                    ),
+                ));
             }
         }
         sys::path::change_directory("/").map_err(failed)?;
@@ -328,6 +335,27 @@ fn become_script(
     match sys::process::execute(path, arguments, environment) {
         Ok(never) => match never {},
         Err(error) => why_not_started(task, &error),
+    }
+}
+
+/// While it lives, this process's children are born among the processes of a view.
+struct Processes(OwnedFd);
+
+impl Processes {
+    fn of(view: &View) -> sys::Result<Self> {
+        let own = sys::pidfd::open(rustix::process::getpid().as_raw_nonzero().get())?
+            .ok_or_else(|| sys::Error::new("pidfd_open(own pid)", Errno::SRCH))?;
+        if let registry::Door::Init(keeper) = &view.door {
+            sys::nsfs::enter_pids_of(keeper.as_fd())?;
+        }
+        Ok(Self(own))
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        // The kernel lets every process back into its own.
+        let _ = sys::nsfs::enter_pids_of(self.0.as_fd());
     }
 }
 

@@ -32,9 +32,11 @@ impl Site {
         let opened = match root {
             None => sys::path::open_root().map_err(|error| failed("open", "/", error))?,
             // Where it lies is the caller's choice; what is in it is not.
-            Some(path) => host::walk(path, Trust { owner, sticky: true, last: true }).map_err(|error| {
-                Error::new(ErrorKind::Request, format!("cannot use {path} as a root")).caused_by(error)
-            })?,
+            Some(path) => {
+                host::walk(path, Trust { owner, sticky: true, ..Trust::ROOT }).map_err(|error| {
+                    Error::new(ErrorKind::Request, format!("cannot use {path} as a root")).caused_by(error)
+                })?
+            }
         };
         let status = sys::path::status(opened.as_fd()).map_err(|error| failed("look at", "/", error))?;
         let trust = Trust { owner, ..Trust::ROOT };

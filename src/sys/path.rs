@@ -37,6 +37,8 @@ pub struct Status {
     pub kind: Kind,
     /// The owner.
     pub uid: u32,
+    /// The group.
+    pub gid: u32,
     /// Permission bits, without the kind.
     pub mode: u32,
     /// Size in bytes.
@@ -148,11 +150,12 @@ pub(super) fn open_directory_for_listing(path: &str) -> Result<OwnedFd> {
 
 /// What `fd` stands on. Does not ask a network or FUSE server, which may never answer.
 pub fn status(fd: BorrowedFd<'_>) -> Result<Status> {
-    let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::SIZE;
+    let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID | StatxFlags::SIZE;
     let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
         .map_err(|errno| Error::new("statx(fd)", errno))?;
     let mode = u32::from(stat.stx_mode);
-    Ok(Status { kind: Kind::of(mode), uid: stat.stx_uid, mode: mode & 0o7777, size: stat.stx_size })
+    let (uid, gid) = (stat.stx_uid, stat.stx_gid);
+    Ok(Status { kind: Kind::of(mode), uid, gid, mode: mode & 0o7777, size: stat.stx_size })
 }
 
 /// Is `fd` the root of a mount, and which mount is it? The number is unique until the next boot where the kernel

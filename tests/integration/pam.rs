@@ -2,6 +2,7 @@
 
 mod abuse;
 mod refusals;
+mod scripts;
 mod stage;
 
 use std::path::Path;
@@ -46,6 +47,7 @@ pub fn trials() -> Vec<Trial> {
     ];
     trials.extend(refusals::trials());
     trials.extend(abuse::trials());
+    trials.extend(scripts::trials());
     trials
 }
 

@@ -1,5 +1,7 @@
 //! `CHROOTDIR=` of the older pam_script: a folder that its script has named becomes the root, with what the map names in it.
+#![forbid(unsafe_code)]
 
+use session_sandbox::model::facts::{Look, PathFact};
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::{
     Attributes, Mode, MountKind, OpenAs, Origin, Policy, Propagation, Scope,
@@ -28,8 +30,16 @@ pub(crate) fn policy(
     if !chroot.mount {
         profile.mounts.clear();
     }
+    // The folder has links of its own; none can be made in it.
+    let is_link =
+        |path: &AbsPath| matches!(facts.paths.get(&(Look::Root, path.clone())), Some(PathFact::Symlink(_)));
+    for rule in &mut profile.mounts {
+        if let MountKind::System { paths, .. } = &mut rule.kind {
+            paths.retain(|path| !is_link(path));
+        }
+    }
     let at_root = |target: &Template| target.source() == "/" && target.variables().next().is_none();
-    profile.mounts.retain(|rule| !(at_root(&rule.target) && !matches!(rule.kind, MountKind::System { .. })));
+    profile.mounts.retain(|rule| !at_root(&rule.target) || matches!(rule.kind, MountKind::System { .. }));
     let template = |path: &str| {
         Template::parse_path(&path.replace('%', "%%"))
             .map_err(|error| Error::new(ErrorKind::Request, path.to_owned()).caused_by(error))

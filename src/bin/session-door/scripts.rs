@@ -1,4 +1,5 @@
 //! The helper's part in session scripts: what PAM tells becomes a session, and what scripts say goes back to PAM.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -41,20 +42,12 @@ pub(crate) struct Running<'a> {
 /// What is run for this login, by the administrator's word and the line's; `None` where it asks for no scripts, or there
 /// are none.
 pub(crate) fn policy(asked: &Asked) -> Result<Option<ScriptPolicy>, Error> {
-    let line = line(asked)?;
-    if asked.scripts == Scripts::No && line.is_none() {
+    let is_line = line(asked)?.is_some();
+    if asked.scripts == Scripts::No && !is_line {
         return Ok(None);
     }
-    let mut policy = host::load_script_policy(asked.scripts_config.as_deref())?;
-    // A line that stands for another module's has that module's scripts run, and no others.
-    if let Some(world) = line {
-        policy.worlds = vec![world];
-        policy.gate = None;
-        policy.directory = policy.directory.join(".none").unwrap_or(policy.directory);
-        policy.not_service.clear();
-        policy.not_class.clear();
-    }
-    Ok(is_anything_there(&policy).then_some(policy))
+    let policy = host::load_script_policy(asked.scripts_config.as_deref())?;
+    Ok((is_line || is_anything_there(&policy, &[])).then_some(policy))
 }
 
 fn line(asked: &Asked) -> Result<Option<World>, Error> {
@@ -97,8 +90,18 @@ pub(crate) fn session(
         }
     }
     facts.retain(|_, value| !value.is_empty() && !value.chars().any(char::is_control));
-    let session = filter::session_of(policy, subject, Source::Pam, facts)?;
-    Ok(session.map(|session| Session { pam_environment: asked.environment.clone(), ..session }))
+    let worlds: Vec<World> = line(asked)?.into_iter().collect();
+    let pam_environment = asked.environment.clone();
+    if !worlds.is_empty() {
+        // Who writes such a line has chosen the services, and knew of no gate.
+        let any = ScriptPolicy { not_service: Vec::new(), not_class: Vec::new(), ..policy.clone() };
+        let session = filter::session_of(&any, subject, Source::Pam, facts, &worlds)?;
+        let alone =
+            |session| Session { worlds, worlds_alone: true, gate_open: false, pam_environment, ..session };
+        return Ok(session.map(alone));
+    }
+    let session = filter::session_of(policy, subject, Source::Pam, facts, &worlds)?;
+    Ok(session.map(|session| Session { pam_environment, ..session }))
 }
 
 /// What session-watchd has begun for this very session already: the variables that its scripts have set.
