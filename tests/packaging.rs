@@ -79,7 +79,15 @@ fn binaries() -> &'static Path {
     BINARIES.get_or_init(|| {
         let folder = Path::new(env!("CARGO_BIN_EXE_sessionctl")).parent().unwrap();
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(source("")).args(["build", "--quiet", "--locked", "-p", "pam-session-sandbox"]);
+        cargo.current_dir(source("")).args([
+            "build",
+            "--quiet",
+            "--locked",
+            "-p",
+            "pam-session-sandbox",
+            "-p",
+            "session-watchd",
+        ]);
         cargo.arg("--target-dir").arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             cargo.arg("--release");
@@ -122,6 +130,16 @@ fn contents() {
     for (path, mode) in [
         ("/usr/bin/session-enter", "-rwxr-xr-x"),
         ("/usr/bin/sessionctl", "-rwxr-xr-x"),
+        ("/usr/bin/session-scripts", "-rwxr-xr-x"),
+        ("/usr/sbin/session-watchd", "-rwxr-xr-x"),
+        ("/etc/session.d/added/", "drwxr-xr-x"),
+        ("/etc/session.d/removed/", "drwxr-xr-x"),
+        ("/usr/lib/systemd/system/session-watchd.service", "-rw-r--r--"),
+        ("/usr/share/doc/session-sandbox/examples/session-watchd.init", "-rwxr-xr-x"),
+        ("/usr/share/man/man1/session-scripts.1.gz", "-rw-r--r--"),
+        ("/usr/share/man/man5/session-scripts.conf.5.gz", "-rw-r--r--"),
+        ("/usr/share/man/man8/session-watchd.8.gz", "-rw-r--r--"),
+        ("/usr/share/doc/session-sandbox/docs/session-scripts.md", "-rw-r--r--"),
         ("/usr/libexec/session-sandbox/session-door", "-rwxr-xr-x"),
         (security.as_str(), "-rw-r--r--"),
         ("/usr/lib/session-sandbox/mounts.toml", "-rw-r--r--"),
@@ -245,7 +263,13 @@ fn service() {
         "StateDirectory",
         "RuntimeDirectory",
     ];
-    let text = read("packaging/systemd/session-sandbox-gc.service");
+    for unit in ["session-sandbox-gc", "session-watchd"] {
+        has_no_mounts_of_its_own(unit, &own_mounts);
+    }
+}
+
+fn has_no_mounts_of_its_own(unit: &str, own_mounts: &[&str]) {
+    let text = read(&format!("packaging/systemd/{unit}.service"));
     let settings: Vec<&str> = text
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -253,7 +277,7 @@ fn service() {
         .collect();
     assert!(settings.contains(&"ExecStart"));
     for setting in settings {
-        assert!(!own_mounts.contains(&setting), "{setting}=");
+        assert!(!own_mounts.contains(&setting), "{unit}: {setting}=");
     }
 }
 
@@ -289,11 +313,19 @@ fn manuals() {
     for (program, page) in [
         (env!("CARGO_BIN_EXE_session-enter"), "packaging/man/session-enter.1"),
         (env!("CARGO_BIN_EXE_sessionctl"), "packaging/man/sessionctl.8"),
+        (env!("CARGO_BIN_EXE_session-scripts"), "packaging/man/session-scripts.1"),
     ] {
         let page = read(page);
         for option in options_of(program) {
             let option = option.split(['=', '[']).next().unwrap().to_owned();
-            assert!(page.contains(&format!(".It Fl -{option}")), "--{option} is not explained:\n{page}");
+            let is_explained = page.lines().any(|line| {
+                let names = line.strip_prefix(".It Fl ").unwrap_or_default();
+                names.split([',', ' ']).any(|name| name.strip_prefix('-') == Some(&*option))
+            });
+            assert!(
+                is_explained || ["help", "version"].contains(&&*option),
+                "--{option} is not explained:\n{page}"
+            );
         }
     }
     let page = read("packaging/man/pam_session_sandbox.8");

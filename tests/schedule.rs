@@ -75,3 +75,36 @@ fn too_many_are_cut_off_and_counted() {
     assert_eq!(schedule.skipped.len(), 1);
     assert!(schedule.skipped[0].why.contains("the last 9488"), "{}", schedule.skipped[0].why);
 }
+
+/// The example says what holds without it; the lines that it has to show something by are named here.
+#[test]
+fn the_example_says_what_holds_without_it() {
+    let text = include_str!("../docs/examples/session-scripts.conf");
+    let read = |text: String| {
+        let file = config::SourceFile { name: "session-scripts.conf".to_owned(), text };
+        config::parse_scripts(Some(&file)).map_err(|found| found.to_string())
+    };
+    let standard = config::parse_scripts(None).unwrap();
+    let defaults: String =
+        text.split_inclusive('\n').take_while(|line| !line.starts_with("# For all")).collect();
+    let mut example = read(defaults).unwrap();
+    let names =
+        ["10W-x", "20D-x", "50-x"].map(|name| (name, session_sandbox::scripts::name::read(name).unwrap()));
+    for folder in Folder::ALL {
+        for (name, kind) in names {
+            let settings = |policy: &session_sandbox::model::scripts::Policy| {
+                policy.settings(folder, name, kind, |pattern, name| pattern == name)
+            };
+            assert_eq!(settings(&example), settings(&standard), "{folder:?} {name}");
+        }
+    }
+    example.defaults = standard.defaults.clone();
+    assert_eq!(example, standard);
+    // Everything that is put out of use by a mark can be put to use.
+    let all: String = text
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| rest.contains(" = ")).unwrap_or(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(read(all).unwrap().worlds.len(), 7);
+}

@@ -66,6 +66,8 @@ fn scripts() -> Result<u8, Error> {
         Event::Added => {
             let registry = Registry::open()?;
             let leader = match asked.leader {
+                // logind's word of it may come when it has ended already.
+                Some(pid) if source == Source::Logind => arrive::leader(pid).ok(),
                 Some(pid) => Some(arrive::leader(pid)?),
                 None => told.parent_leads.then_some(parent),
             };

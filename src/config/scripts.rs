@@ -6,8 +6,7 @@ use super::words::quote;
 use super::{Diagnostics, SourceFile, matching, profile, values};
 use crate::model::path::AbsPath;
 use crate::model::scripts::{
-    ConsoleKit, End, Event, Folder, Launcher, Order, Partial, Place as View, Policy, Rule, RunAs, Weight,
-    World,
+    ConsoleKit, Event, Folder, Launcher, Order, Partial, Place as View, Policy, Rule, RunAs, Weight, World,
 };
 use crate::model::template::{Template, Variable};
 
@@ -56,7 +55,6 @@ fn standard() -> Policy {
         background_timeout: BACKGROUND,
         launcher: Launcher::Process,
         order: Order::Reverse,
-        end: End::LeaderExit,
         not_service: owned(&NOT_SERVICE),
         not_class: owned(&NOT_CLASS),
         defaults: Partial::default(),
@@ -119,8 +117,6 @@ fn defaults(reader: &mut Reader<'_>, policy: &mut Policy) {
     set(&mut policy.launcher, value(reader.word("launcher", &launchers)));
     let orders = [("listed", Order::Listed), ("reverse", Order::Reverse)];
     set(&mut policy.order, value(reader.word("removed_order", &orders)));
-    let ends = [("leader-exit", End::LeaderExit), ("scope-empty", End::ScopeEmpty)];
-    set(&mut policy.end, value(reader.word("logind_end", &ends)));
     for (key, into) in [("not_service", &mut policy.not_service), ("not_class", &mut policy.not_class)] {
         let list = reader.strings(key);
         for pattern in list.iter().flat_map(|list| &list.value) {

@@ -53,6 +53,23 @@ pub fn list_scripts(folder: &AbsPath) -> Result<Option<Vec<String>>, WalkError> 
     sys::path::list_shown(place.as_fd()).map(Some).map_err(failed)
 }
 
+/// Is there anything in one of these folders of `directory`, hidden files apart? Something that is not in order counts: it
+/// is said when its turn comes. Asked at each login, and most often for nothing: the way there is gone once.
+pub fn any_script(directory: &AbsPath, folders: &[&str]) -> bool {
+    let place = match walk(directory, Trust::ROOT) {
+        Ok(place) => place,
+        Err(error) => return !error.is_missing(),
+    };
+    let has_any = |name: &str| -> sys::Result<bool> {
+        let folder = match sys::path::open_directory(place.as_fd(), name) {
+            Err(error) if error.errno() == rustix::io::Errno::NOENT.raw_os_error() => return Ok(false),
+            other => other?,
+        };
+        Ok(sys::path::list_shown(folder.as_fd())?.iter().any(|name| !name.starts_with('.')))
+    };
+    folders.iter().any(|name| has_any(name).unwrap_or(true))
+}
+
 /// Why a script is not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {

@@ -137,16 +137,6 @@ pub enum Order {
     Reverse,
 }
 
-/// When a session that logind reports has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum End {
-    /// With the process that logged the user in.
-    LeaderExit,
-    /// With the last process that the session has left running.
-    ScopeEmpty,
-}
-
 /// Everything that can be said about how one script runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -253,8 +243,6 @@ pub struct Policy {
     pub launcher: Launcher,
     /// The order of an end.
     pub order: Order,
-    /// When logind's sessions end.
-    pub end: End,
     /// PAM services whose sessions run nothing; wildcards as above.
     pub not_service: Vec<String>,
     /// logind's classes whose sessions run nothing.

@@ -54,7 +54,8 @@ impl Stage<'_> {
             self.registry.forget_session(&session.name)?;
             return Ok(Arrived::Already(other));
         }
-        if let Some(leader) = session.leader {
+        // session-watchd watches what it has told of.
+        if let Some(leader) = session.leader.filter(|_| session.source != Source::Logind) {
             self.watch(&session.name.clone(), Sign::Leader(leader))?;
         }
         let mut begun = self.begin(session, false, &mut |_| ())?;

@@ -89,15 +89,7 @@ pub struct Chroot {
 
 /// Is there anything that would run for any session? Without, a session costs these few look-ups.
 pub fn is_anything_there(policy: &Policy, worlds: &[World]) -> bool {
-    let in_folder = |folder: Folder| match policy.directory.join(folder.name()) {
-        Ok(path) => match host::list_scripts(&path) {
-            Ok(names) => names.is_some_and(|names| names.iter().any(|name| !name.starts_with('.'))),
-            // Something is there, and is not in order: that is said when it is its turn.
-            Err(_) => true,
-        },
-        Err(_) => false,
-    };
-    Folder::ALL.into_iter().any(in_folder)
+    host::any_script(&policy.directory, &Folder::ALL.map(Folder::name))
         || policy.worlds.iter().chain(worlds).any(|world| !worlds::is_empty(world))
 }
 

@@ -129,7 +129,6 @@ fn own_facts(session: &Session, set: &mut impl FnMut(&str, &str)) {
 }
 
 fn native(session: &Session, event: Event, set: &mut impl FnMut(&str, &str)) {
-    set("LANG", "C.UTF-8");
     set("SESSION_ID", &session.name);
     set("SESSION_EVENT", event.word());
     set("SESSION_SOURCE", session.source.name());
@@ -304,8 +303,8 @@ mod tests {
     fn what_earlier_scripts_set_is_there_and_the_users_own_words_are_not() {
         let said = Variables::from([("X".to_owned(), "1".to_owned())]);
         let all = environment(Dress::Native, &bob(), Event::Added, RunAs::User, &said);
-        assert_eq!((&*all["X"], &*all["HOME"], &*all["LANG"]), ("1", "/home/bob", "C.UTF-8"));
-        assert!(!all.contains_key("LD_PRELOAD"));
+        assert_eq!((&*all["X"], &*all["HOME"]), ("1", "/home/bob"));
+        assert!(!all.contains_key("LD_PRELOAD") && !all.contains_key("LANG"));
         assert_eq!(all["SESSION_EVENT"], "added");
         assert_eq!(all["XDG_SESSION_ID"], "c4");
         assert!(!environment(Dress::Gdm, &bob(), Event::Added, RunAs::User, &said).contains_key("X"));

@@ -31,7 +31,11 @@ pub fn session(
     leader: Option<ProcessId>,
     worlds: Vec<World>,
 ) -> Result<Option<Session>, Error> {
-    let Told { source, id, facts, .. } = told;
+    let Told { source, id, mut facts, .. } = told;
+    if source == Source::Logind {
+        // Where logind has it, for every session of the user.
+        facts.entry("runtime-dir".to_owned()).or_insert_with(|| format!("/run/user/{}", subject.uid));
+    }
     let session = session_of(policy, subject, source, facts, &worlds)?;
     Ok(session.map(|session| Session { id, leader, worlds, ..session }))
 }

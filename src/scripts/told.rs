@@ -111,6 +111,9 @@ pub fn told(
     if matches!(source, Source::Gdm | Source::LightDm | Source::Xdm) {
         facts.entry("service".to_owned()).or_insert_with(|| source.name().to_owned());
     }
+    if let (Source::Logind, Some(id)) = (source, &id) {
+        facts.insert("xdg-id".to_owned(), id.clone());
+    }
     let display = || facts.get("display").cloned().unwrap_or_default();
     let id = id.or_else(|| match source {
         // The process that opened it: a number of its own, and when it began.

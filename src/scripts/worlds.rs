@@ -1,12 +1,14 @@
 //! What other session managers would run: found, and made into tasks of ours.
 
 use super::schedule::{Check, Dress, Judge, Output, Skipped, Task, is_like};
-use super::session::Session;
+use super::session::{Session, Source};
 use super::words::{self, OnSession, PamExec, PamScript};
 use crate::host;
 use crate::model::path::AbsPath;
 use crate::model::scripts::{ConsoleKit, Event, Kind, Place, Policy, RunAs, Settings, Weight, World};
 
+/// The script that `sessionctl setup --method consolekit` puts there.
+const OWN_SCRIPT: &str = "session-sandbox.ck";
 /// Seconds that ConsoleKit gives a program.
 const CONSOLEKIT_LIMIT: u32 = 15;
 
@@ -44,6 +46,17 @@ pub fn is_empty(world: &World) -> bool {
 /// What `world` runs at `event`. The order of [`Policy::worlds`] is that of their turns.
 pub fn tasks(world: &World, event: Event, session: &Session, policy: &Policy) -> Found {
     let mut found = Found::default();
+    // Whoever has told of the session runs its own scripts.
+    let is_its_own = matches!(
+        (world, session.source),
+        (World::ConsoleKit(_), Source::ConsoleKit)
+            | (World::Gdm(_), Source::Gdm)
+            | (World::LightDm(_), Source::LightDm)
+            | (World::Xdm(_), Source::Xdm)
+    );
+    if is_its_own {
+        return found;
+    }
     let at_screen = || policy.display_services.iter().any(|pattern| is_like(pattern, session.service()));
     match world {
         World::ConsoleKit(consolekit) => self::consolekit(consolekit, event, &mut found),
@@ -98,7 +111,8 @@ fn consolekit(ConsoleKit { folders, paths }: &ConsoleKit, event: Event, found: &
                 continue;
             }
         };
-        names.retain(|name| name.ends_with(".ck"));
+        // Ours is for ConsoleKit to call: it would call this program.
+        names.retain(|name| name.ends_with(".ck") && name != OWN_SCRIPT);
         // In no order there; in the C locale's here, so that it is the same one each time.
         names.sort_unstable();
         for name in names {
