@@ -432,7 +432,7 @@ fn unsafe_outside_of_sys_is_found() {
             "{text:?}"
         );
     }
-    for path in ["src/run/mod.rs", "src/model/mod.rs", "src/bin/session-enter.rs"] {
+    for path in ["src/run/mod.rs", "src/model/mod.rs", "src/bin/session-enter/main.rs"] {
         assert!(found(path, "//! #![forbid(unsafe_code)]\n")[0].contains("must be headed by"), "{path}");
         assert!(found(path, "#![deny(unsafe_code)]\n")[0].contains("must be headed by"), "{path}");
     }

@@ -13,8 +13,11 @@ pub const HELP: &str = "\
 Look at and manage the sessions and views that live on this host
 
 Usage: sessionctl list [--json]
-       sessionctl enter (--user NAME | --view VIEW) [--as-root] [--] [COMMAND [ARG...]]
-       sessionctl end   (--user NAME | --view VIEW)
+       sessionctl begin --user NAME [--service NAME] [--profile NAME] [--config FILE]
+       sessionctl enter (--user NAME | --view VIEW | --session NAME) [--as-root]
+                        [--] [COMMAND [ARG...]]
+       sessionctl end   (--user NAME | --view VIEW | --session NAME)
+       sessionctl recover
        sessionctl gc    [--json]
        sessionctl scripts [--session NAME] [--json] [--test [--user NAME]]
        sessionctl setup --method METHOD [--undo] [--dry-run] [--root DIR]
@@ -22,9 +25,11 @@ Usage: sessionctl list [--json]
 
   list   What lives: views with their scope, generation, sessions, processes, age and mounts, and
          every session
+  begin  Open a session that lasts until it is ended, with its scripts, and print its name
   enter  Run a command, or a shell, in a view that lives: as its user, or as root with --as-root
   end    End all sessions of a user and the views that are that user's alone, or one view, with
          every process in them
+  recover  Begin again what was begun before the host was restarted, or was killed
   gc     Take away what belongs to nobody alive; safe at any moment
   scripts What session scripts have run, which run now, and how each ended; with --test, whether they
          work on this host, and what would run for a user
@@ -34,10 +39,12 @@ Usage: sessionctl list [--json]
 Options:
   --user NAME     Whose
   --view VIEW     A view by the name that `list` shows, such as user-1001.login
-  --session NAME  This session alone, ended or not
+  --session NAME  This session alone; with `scripts`, ended or not
+  --service NAME  The door to match profiles against; a PAM service's name (begin)
+  --profile NAME  Use this profile of the map, whatever matches (begin)
   --test          Run a session with scripts of its own, and look at those of the user
   --as-root       As root, with all of its rights, in a tree whose user can change parts of it
-  --config FILE   Read this map, and no other (enter)
+  --config FILE   Read this map, and no other (begin, enter)
   --method METHOD `pam`: a line in the PAM configuration; `consolekit`: a script for ConsoleKit
   --undo          Take back what an earlier setup has changed
   --dry-run       Show what setup would change, and change nothing
@@ -63,6 +70,10 @@ pub enum Control {
         /// As JSON.
         json: bool,
     },
+    /// Open a session that lasts until it is ended.
+    Begin(Begin),
+    /// Open those again that were not ended.
+    Recover,
     /// Go in.
     Enter {
         /// Where.
@@ -115,9 +126,24 @@ pub enum Control {
     Say(String),
 }
 
+/// A session to be begun.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Begin {
+    /// Whose.
+    pub user: String,
+    /// The door.
+    pub service: Option<String>,
+    /// The profile.
+    pub profile: Option<String>,
+    /// The only map to read.
+    pub config: Option<String>,
+}
+
 /// What a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
+    /// One session.
+    Session(String),
     /// A user's sessions and own views.
     User(String),
     /// One view.
@@ -129,7 +155,7 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut verb: Option<String> = None;
     let (mut user, mut view, mut config, mut method, mut root) = (None, None, None, None, None);
-    let mut session = None;
+    let (mut session, mut service, mut profile) = (None, None, None);
     let (mut json, mut as_root, mut undo, mut dry_run, mut test) = (false, false, false, false, false);
     let mut command = Vec::new();
     while let Some(argument) = parser.next().map_err(|error| usage(error.to_string()))? {
@@ -144,6 +170,8 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
             Arg::Long("dry-run") => dry_run = true,
             Arg::Long("test") => test = true,
             Arg::Long("session") => session = Some(text(&mut parser)?),
+            Arg::Long("service") => service = Some(text(&mut parser)?),
+            Arg::Long("profile") => profile = Some(text(&mut parser)?),
             Arg::Long("method") => method = Some(read_method(&text(&mut parser)?)?),
             Arg::Long("root") => root = Some(read_root(&text(&mut parser)?)?),
             Arg::Long("user") => user = Some(text(&mut parser)?),
@@ -169,9 +197,13 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
     refuse(!is_enter && as_root, "--as-root")?;
     let is_scripts = verb == "scripts";
     let is_test = is_scripts && test;
-    refuse(!(is_enter || is_test) && config.is_some(), "--config")?;
+    let is_begin = verb == "begin";
+    refuse(!(is_enter || is_test || is_begin) && config.is_some(), "--config")?;
+    refuse(!is_begin && service.is_some(), "--service")?;
+    refuse(!is_begin && profile.is_some(), "--profile")?;
     refuse(!is_scripts && test, "--test")?;
-    refuse((!is_scripts || test) && session.is_some(), "--session")?;
+    let is_about_one = matches!(verb.as_str(), "enter" | "end") || (is_scripts && !test);
+    refuse(!is_about_one && session.is_some(), "--session")?;
     refuse(!is_enter && !command.is_empty(), "command")?;
     let is_setup = verb == "setup";
     refuse(!is_setup && method.is_some(), "--method")?;
@@ -182,20 +214,26 @@ pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error>
     refuse(json && !is_listed, "--json")?;
     let is_about_views = matches!(verb.as_str(), "enter" | "end");
     refuse(!is_about_views && view.is_some(), "--view")?;
-    refuse(!(is_about_views || is_test) && user.is_some(), "--user")?;
-    let whose = |user: Option<String>| match (user, view) {
-        (Some(user), None) => Ok(Whose::User(user)),
-        (None, Some(view)) if is_view(&view) => Ok(Whose::View(view)),
-        (None, Some(view)) => Err(usage(format!("{view:?} is no name of a view"))),
-        _ => Err(usage(format!("`{verb}` wants either --user or --view"))),
+    refuse(!(is_about_views || is_test || is_begin) && user.is_some(), "--user")?;
+    let whose = |user: Option<String>, session: Option<String>| match (user, view, session) {
+        (Some(user), None, None) => Ok(Whose::User(user)),
+        (None, None, Some(session)) => Ok(Whose::Session(session)),
+        (None, Some(view), None) if is_view(&view) => Ok(Whose::View(view)),
+        (None, Some(view), None) => Err(usage(format!("{view:?} is no name of a view"))),
+        _ => Err(usage(format!("`{verb}` wants one of --user, --view and --session"))),
     };
     match verb.as_str() {
         "list" => Ok(Control::List { json }),
+        "begin" => {
+            let user = user.ok_or_else(|| usage("`begin` wants --user".to_owned()))?;
+            Ok(Control::Begin(Begin { user, service, profile, config }))
+        }
+        "recover" => Ok(Control::Recover),
         "gc" => Ok(Control::Gc { json }),
         "scripts" if test => Ok(Control::Rehearse { user, config }),
         "scripts" => Ok(Control::Scripts { session, json }),
-        "enter" => Ok(Control::Enter { whose: whose(user)?, as_root, config, command }),
-        "end" => Ok(Control::End { whose: whose(user)? }),
+        "enter" => Ok(Control::Enter { whose: whose(user, session)?, as_root, config, command }),
+        "end" => Ok(Control::End { whose: whose(user, session)? }),
         "setup" => {
             let method = method.ok_or_else(|| usage("`setup` wants --method".to_owned()))?;
             Ok(Control::Setup { method, undo, dry_run, root })
@@ -270,6 +308,11 @@ mod tests {
             &["setup", "--method", "pam", "--json"],
             &["setup", "--method", "pam", "--root", "image"],
             &["setup", "--method", "pam", "--user", "bob"],
+            &["begin"],
+            &["begin", "--user", "bob", "--view", "x"],
+            &["recover", "--user", "bob"],
+            &["end", "--user", "bob", "--session", "Session1"],
+            &["end", "--user", "bob", "--service", "x"],
             &["scripts", "--user", "bob"],
             &["scripts", "--test", "--json"],
             &["list", "--session", "Session1"],

@@ -29,6 +29,7 @@ pub enum Id {
     Tty,
     RemoteHost,
     Session,
+    Scripts,
     DryRun,
     Prepare,
     Release,
@@ -42,7 +43,7 @@ const fn flag(id: Id, name: &'static str, value: Option<&'static str>, help: &'s
 }
 
 /// All options, in the order in which they are explained.
-pub const FLAGS: [Flag; 16] = [
+pub const FLAGS: [Flag; 17] = [
     flag(Id::User, "user", Some("NAME"), "Whose root; without it, your own"),
     flag(Id::Mode, "mode", Some("MODE"), "`namespace` or `chroot`, instead of what the map says"),
     flag(
@@ -66,6 +67,12 @@ pub const FLAGS: [Flag; 16] = [
     flag(Id::Tty, "tty", Some("TTY"), "The terminal to match profiles against, without /dev/"),
     flag(Id::RemoteHost, "rhost", Some("HOST"), "The remote host to match profiles against"),
     flag(Id::Session, "session", Some("ID"), "The session's id, for %i in the map"),
+    flag(
+        Id::Scripts,
+        "scripts",
+        None,
+        "Run session scripts at the beginning and the end, as a login through PAM does",
+    ),
     flag(Id::ShellString, "c", Some("STRING"), "Run this text by the user's login shell"),
     flag(Id::Help, "help", None, "Print this"),
     flag(Id::Version, "version", None, "Print the version"),

@@ -33,6 +33,7 @@ struct Typed {
     dry_run: Option<DryRun>,
     prepare: bool,
     release: bool,
+    scripts: bool,
     shell_string: Option<OsString>,
     command: Vec<OsString>,
 }
@@ -59,6 +60,8 @@ pub struct Invocation {
     pub request: Request,
     /// What to do.
     pub action: Action,
+    /// Are session scripts run?
+    pub scripts: bool,
 }
 
 /// What to do.
@@ -192,6 +195,7 @@ impl Typed {
             }
             Id::Prepare => self.prepare = true,
             Id::Release => self.release = true,
+            Id::Scripts => self.scripts = true,
             Id::ShellString => {
                 // Whatever follows -c is its value, also when it begins with a dash.
                 let mut raw = parser.raw_args().map_err(|error| usage(&error))?;
@@ -225,6 +229,11 @@ impl Typed {
                 on_host && self.scope.is_some(),
                 "--prepare or --release and --scope",
                 "a tree on the host is for whoever is led into it; leave --scope out",
+            ),
+            (
+                self.scripts && (on_host || self.dry_run.is_some()),
+                "--scripts and --prepare, --release or --dry-run",
+                "scripts run for a session that is entered",
             ),
             (self.release && self.dry_run.is_some(), "--release and --dry-run", "leave one of them out"),
         ];
@@ -261,7 +270,7 @@ impl Typed {
             command,
             environment,
         };
-        Ok(Invocation { user: self.user, config: self.config, door, request, action })
+        Ok(Invocation { user: self.user, config: self.config, door, request, action, scripts: self.scripts })
     }
 }
 
@@ -334,6 +343,8 @@ mod tests {
             &["--prepare", "--release"][..],
             &["--prepare", "--", "ls"],
             &["--release", "--dry-run"],
+            &["--scripts", "--prepare"],
+            &["--scripts", "--dry-run"],
             &["-c", "x", "--", "ls"],
             &["-c"],
             &["--user"],

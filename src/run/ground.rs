@@ -72,10 +72,15 @@ impl Ground {
         self.begin(&plan.subject, &plan.profile, view, leader, false)
     }
 
-    /// Puts a session of `subject` on record that is in no view so far. It ends with `leader`, or when the leader lets go
-    /// of its lock.
-    pub fn begin_session_of(&self, subject: &Subject, leader: ProcessId) -> Result<OnRecord, Error> {
-        self.begin(subject, "", None, leader, true)
+    /// Puts a session of `subject` on record that is in no view so far. It ends with `leader`, or, if it is `held`, when
+    /// the leader lets go of its lock.
+    pub fn begin_session_of(
+        &self,
+        subject: &Subject,
+        leader: ProcessId,
+        held: bool,
+    ) -> Result<OnRecord, Error> {
+        self.begin(subject, "", None, leader, held)
     }
 
     pub(super) fn begin(

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::host;
 use crate::plan::Plan;
 use crate::plan::step::Identity;
-use crate::registry::{Door, Inventory, Living, Registry};
+use crate::registry::{Door, Inventory, Living, Registry, SessionEntry};
 use crate::sys;
 use crate::sys::signal::Queue;
 
@@ -73,6 +73,28 @@ pub fn enter_view(plan: &Plan, ground: &Ground, name: &str, as_root: bool) -> Re
     ended
 }
 
+/// Ends one session. Its view ends with the last of its sessions.
+pub fn end_session(registry: &Registry, name: &str) -> Result<(), Error> {
+    let inventory = registry.inventory()?;
+    let session = inventory.sessions.iter().find(|session| session.name == name).ok_or_else(|| {
+        Error::new(ErrorKind::Request, format!("there is no session {name}"))
+            .help("`sessionctl list` shows what lives")
+    })?;
+    end_leader_of(registry, session)?;
+    registry.forget_session(name)
+}
+
+fn end_leader_of(registry: &Registry, session: &SessionEntry) -> Result<(), Error> {
+    let Some(leader) = &session.record.leader else { return registry.forget_session(&session.name) };
+    match leader.open().map_err(|error| failed("cannot look at a session", error))? {
+        Some(leader) => sys::pidfd::kill(leader.as_fd())
+            .and_then(|()| sys::pidfd::wait(leader.as_fd(), KEEPER_LIMIT))
+            .map(drop)
+            .map_err(|error| failed("cannot end a session", error)),
+        None => Ok(()),
+    }
+}
+
 /// Ends all sessions of a user, and the views that are that user's alone, with every process in them.
 pub fn end_user(registry: &Registry, uid: u32) -> Result<Ended, Error> {
     let inventory = registry.inventory()?;
@@ -82,16 +104,7 @@ pub fn end_user(registry: &Registry, uid: u32) -> Result<Ended, Error> {
     }
     for session in inventory.sessions.iter().filter(|session| session.record.uid == uid) {
         ended.sessions += 1;
-        let Some(leader) = &session.record.leader else {
-            registry.forget_session(&session.name)?;
-            continue;
-        };
-        let leader = leader.open().map_err(|error| failed("cannot look at a session", error))?;
-        if let Some(leader) = leader {
-            sys::pidfd::kill(leader.as_fd())
-                .and_then(|()| sys::pidfd::wait(leader.as_fd(), KEEPER_LIMIT))
-                .map_err(|error| failed("cannot end a session", error))?;
-        }
+        end_leader_of(registry, session)?;
     }
     registry.sweep()?;
     Ok(ended)

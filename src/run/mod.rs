@@ -36,10 +36,10 @@ use crate::sys;
 pub use door::{Doorway, open_door};
 pub use ground::{Ground, OnRecord};
 pub use kernel::Kernel;
-pub use manage::{Ended, end_user, end_view, enter_view, views_of};
+pub use manage::{Ended, end_session, end_user, end_view, enter_view, views_of};
 pub use origin::{Inside, Origin};
 pub use place::{Placed, prepare, release};
-pub use session::{enter, prepare_process};
+pub use session::{Beginning, Opened, enter, enter_begun, prepare_process};
 
 /// Does one step of a plan.
 pub trait Runner {

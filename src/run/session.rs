@@ -1,5 +1,7 @@
 //! Entering a session, from a plan to the exit status of the user's program.
 
+use std::ffi::OsString;
+
 use crate::error::{Error, ErrorKind};
 use crate::host;
 use crate::model::facts::KernelFeatures;
@@ -8,7 +10,8 @@ use crate::sys;
 use crate::sys::fd::Standard;
 
 use super::program::{Inherited, become_program};
-use super::{Ground, Runner, run_steps, shared, supervise};
+use super::{Ground, OnRecord, Runner, run_steps, shared, supervise};
+use crate::registry::Door;
 
 /// Descriptors that this program needs at the same time, besides one for each source of the map.
 const OWN_DESCRIPTORS: u64 = 32;
@@ -57,12 +60,46 @@ pub fn prepare_process() -> Result<(), Error> {
 ///
 /// The process must be single-threaded; it must not be used for anything else after a failure.
 pub fn enter(plan: &Plan, ground: &Ground, runner: &mut dyn Runner) -> Result<u8, Error> {
+    enter_begun(plan, ground, None, runner)
+}
+
+/// A session that is on record before its view is there, and what is to be done when that is.
+pub struct Beginning<'a> {
+    /// The session.
+    pub session: OnRecord,
+    /// Called before the program is started.
+    pub opened: Opened<'a>,
+}
+
+/// Gets the way into the view, or none where nobody shares it, and gives variables for the program.
+pub type Opened<'a> = Box<dyn FnOnce(Option<&Door>) -> Result<Vec<(OsString, OsString)>, Error> + 'a>;
+
+impl std::fmt::Debug for Beginning<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Beginning").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// [`enter`], for a session that has begun.
+pub fn enter_begun(
+    plan: &Plan,
+    ground: &Ground,
+    beginning: Option<Beginning<'_>>,
+    runner: &mut dyn Runner,
+) -> Result<u8, Error> {
     host::can_start(plan)?;
     let inherited = make_room_for_descriptors(plan)?;
     if let Some(share) = &plan.share {
-        return shared::run(plan, share, runner, ground, inherited);
+        return shared::run(plan, share, runner, ground, inherited, beginning);
     }
-    let session = ground.begin_session(plan, None)?;
+    let session = match beginning {
+        Some(Beginning { session, opened }) => {
+            // What could be set by a script in the view is set by none here.
+            drop(opened(None)?);
+            session
+        }
+        None => ground.begin_session(plan, None)?,
+    };
     if plan.namespace.pid || plan.namespace.user.is_some() {
         let ended = supervise::run(plan, runner, inherited);
         session.end();

@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::ground::Ground;
 use super::program::{Inherited, become_program};
+use super::session::Beginning;
 use super::view::Unbuilt;
 use super::{Runner, identity, supervise};
 use crate::error::{Error, ErrorKind};
@@ -37,16 +38,31 @@ pub(super) fn run(
     runner: &mut dyn Runner,
     ground: &Ground,
     inherited: Inherited,
+    beginning: Option<Beginning<'_>>,
 ) -> Result<u8, Error> {
     // Before the lock: a key on the terminal must not stop a process that others wait for.
     let signals = Queue::open().map_err(failed)?;
     let scope = ground.registry()?.scope(&share.name)?;
     let (scope, view) = find_or_build(plan, share, scope, runner)?;
-    let session = ground.begin_session(plan, Some((share.name.clone(), view.record.generation)))?;
+    let place = (share.name.clone(), view.record.generation);
+    let (session, opened) = match beginning {
+        Some(Beginning { mut session, opened }) => {
+            session.enters(&plan.profile, place)?;
+            (session, Some(opened))
+        }
+        None => (ground.begin_session(plan, Some(place))?, None),
+    };
     drop(scope);
+    let mut exec = plan.exec.clone();
+    if let Some(opened) = opened {
+        for (name, value) in opened(Some(&view.door))? {
+            exec.environment.retain(|(other, _)| *other != name);
+            exec.environment.push((name, value));
+        }
+    }
     let who = Entrant {
         identity: &plan.identity,
-        exec: &plan.exec,
+        exec: &exec,
         private_copy: share.private_copy,
         shows_terminal: true,
     };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::begin::{Begun, Stage};
+use super::begin::{Begun, Stage, Stands};
 use super::environment::Variables;
 use super::journal::{Journals, Line, now};
 use super::session::{Session, Source};
@@ -59,7 +59,7 @@ impl Stage<'_> {
             self.watch(&session.name.clone(), Sign::Leader(leader))?;
         }
         let mut begun = self.begin(session, false, &mut |_| ())?;
-        self.finish(&mut begun, None, &mut |_| ())?;
+        self.finish(&mut begun, Stands::OnHost, &mut |_| ())?;
         if begun.refusal.is_some() {
             // Whoever asked does not begin it, and may not tell of its end.
             self.end_in_background(&begun.session.name)?;

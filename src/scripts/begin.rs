@@ -21,6 +21,17 @@ const SWEPT_AT_ONCE: usize = 4;
 /// What comes on top of a script's own limit, until whoever waits for us gives up.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// Where the scripts of a session's view run.
+#[derive(Clone, Copy, Debug)]
+pub enum Stands<'a> {
+    /// In this view.
+    In(&'a View),
+    /// On the host: the session has no view of its own.
+    OnHost,
+    /// Nowhere: nobody but the session can get into its view.
+    Apart,
+}
+
 /// What sessions stand on.
 #[derive(Clone, Copy, Debug)]
 pub struct Stage<'a> {
@@ -197,9 +208,13 @@ impl Stage<'_> {
     pub fn finish(
         &self,
         begun: &mut Begun,
-        view: Option<&View>,
+        stands: Stands<'_>,
         busy: &mut dyn FnMut(Duration),
     ) -> Result<(), Error> {
+        let view = if let Stands::In(view) = stands { Some(view) } else { None };
+        if matches!(stands, Stands::Apart) {
+            begun.leave_out_of_view()?;
+        }
         for task in std::mem::take(&mut begun.in_view) {
             begun.wait_for(&task, view, busy)?;
         }
@@ -227,7 +242,7 @@ impl Stage<'_> {
         for task in std::mem::take(&mut begun.in_view) {
             begun.pass_over(&task)?;
         }
-        self.finish(begun, None, &mut |_| ())
+        self.finish(begun, Stands::OnHost, &mut |_| ())
     }
 
     fn detach(&self, begun: &Begun, tasks: Vec<Task>, in_view: bool) -> Result<(), Error> {
@@ -260,6 +275,25 @@ impl Begun {
     fn pass_over(&self, task: &Task) -> Result<(), Error> {
         let why = "the session was refused before its turn".to_owned();
         self.journal.write(&Line::Skipped { event: Event::Added, name: task.name.clone(), why })
+    }
+
+    /// What is meant for a view that cannot be got into has no turn.
+    fn leave_out_of_view(&mut self) -> Result<(), Error> {
+        let is_apart = |task: &Task| task.settings.place == Place::Session;
+        let listed = std::mem::take(&mut self.listed);
+        let (apart, listed): (Vec<Task>, Vec<Task>) = listed.into_iter().partition(is_apart);
+        self.listed = listed;
+        let apart = std::mem::take(&mut self.in_view)
+            .into_iter()
+            .chain(std::mem::take(&mut self.detached))
+            .chain(apart);
+        for task in apart {
+            let why = "the session has a view of its own that nobody shares: set where = \"host\"".to_owned();
+            self.skip_all(&[Skipped { name: task.name.clone(), why: why.clone() }])?;
+            let refuses = task.kind == Kind::Wait && task.settings.result == Weight::Required;
+            self.take_in(&task, Outcome { failed: true, refuses, how: why, ..Outcome::default() });
+        }
+        Ok(())
     }
 
     /// Runs a script that the session waits for, unless it has been refused.

@@ -28,6 +28,7 @@
 
 mod badinput;
 mod badsource;
+mod begun;
 mod deadfuse;
 mod enter;
 mod faults;
@@ -56,6 +57,7 @@ fn trials() -> Vec<Trial> {
     [
         badinput::trials(),
         badsource::trials(),
+        begun::trials(),
         deadfuse::trials(),
         identity::trials(),
         enter::trials(),

@@ -125,7 +125,7 @@ fn open(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<(), 
     if let Some(said) = scripts::begun_by_logind(registry, policy, &session)? {
         return opening.view(map, None, Some(said));
     }
-    let on_record = ground.begin_session_of(&subject, leader)?;
+    let on_record = ground.begin_session_of(&subject, leader, true)?;
     session.name = on_record.name().unwrap_or_default().to_owned();
     let running = Running::begin(asked, registry, policy, session, socket)?;
     opening.view(map, Some((on_record, running)), None)

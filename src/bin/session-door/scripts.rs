@@ -10,7 +10,9 @@ use session_sandbox::model::scripts::{Policy as ScriptPolicy, World};
 use session_sandbox::model::subject::Subject;
 use session_sandbox::registry::Registry;
 use session_sandbox::scripts::arrive::key;
-use session_sandbox::scripts::begin::{Begun, Chroot, Refusal, RefusalKind, Stage, is_anything_there};
+use session_sandbox::scripts::begin::{
+    Begun, Chroot, Refusal, RefusalKind, Stage, Stands, is_anything_there,
+};
 use session_sandbox::scripts::environment::Variables;
 use session_sandbox::scripts::journal::{Journals, Line};
 use session_sandbox::scripts::session::{Session, Source};
@@ -168,7 +170,8 @@ impl<'a> Running<'a> {
 
     /// The view is open, or there is none.
     pub(crate) fn finish(&mut self, view: Option<&View>, socket: BorrowedFd<'_>) -> Result<(), Error> {
-        self.stage.finish(&mut self.begun, view, &mut busy(socket))
+        let stands = view.map_or(Stands::OnHost, Stands::In);
+        self.stage.finish(&mut self.begun, stands, &mut busy(socket))
     }
 
     /// The session does not begin after all.

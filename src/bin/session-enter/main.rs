@@ -1,6 +1,8 @@
 //! Opens a user's private root and runs a program in it.
 #![forbid(unsafe_code)]
 
+mod scripts;
+
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -33,14 +35,20 @@ fn run() -> Result<u8, Error> {
         Action::Plan(purpose) => purpose,
     };
     let policy = host::load_policy(invocation.config.as_deref())?;
-    let mut facts = host::facts(&policy, &subject, &invocation.request)?;
     // A dry run makes nothing, not even what every session stands on; it assumes that it could be made.
     let ground = match purpose {
         Purpose::Enter => run::Ground::open(),
         Purpose::Show(_) | Purpose::Prepare => run::Ground::default(),
     };
+    // Before the host is asked: what scripts mount is in the view.
+    let script_policy = if invocation.scripts { Some(host::load_script_policy(None)?) } else { None };
+    let scripts = match &script_policy {
+        Some(policy) => scripts::begin(policy, &ground, &subject)?,
+        None => None,
+    };
+    let mut facts = host::facts(&policy, &subject, &invocation.request)?;
     facts.base = ground.has_base() || (purpose != Purpose::Enter && facts.privileged);
-    let plan = plan::plan(&policy, &subject, &invocation.request, &facts)?;
+    let mut plan = plan::plan(&policy, &subject, &invocation.request, &facts)?;
     match purpose {
         Purpose::Show(format) => {
             let findings = [plan::lint::lint_policy(&policy), plan::lint::lint(&plan)].concat();
@@ -49,7 +57,10 @@ fn run() -> Result<u8, Error> {
                 DryRun::Json => plan::explain::json(&plan, &findings),
             })
         }
-        Purpose::Enter => run::enter(&plan, &ground, &mut run::Kernel::new(&plan, &ground)),
+        Purpose::Enter => {
+            let beginning = scripts.map(|scripts| scripts.into_beginning(&mut plan));
+            run::enter_begun(&plan, &ground, beginning, &mut run::Kernel::new(&plan, &ground))
+        }
         Purpose::Prepare => run::prepare(&plan).map(|_| 0),
     }
 }

@@ -1,6 +1,8 @@
 //! Looks at and manages the sessions and views that live on this host.
 #![forbid(unsafe_code)]
 
+mod begun;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
@@ -44,6 +46,14 @@ fn control() -> Result<u8, Error> {
             print(&if json { to_json(&report)? } else { report.text() })?;
             return Ok(u8::from(!report.well));
         }
+        Control::Begin(begin) => {
+            must_be_root(None)?;
+            return begun::begin(&begin);
+        }
+        Control::Recover => {
+            must_be_root(None)?;
+            return begun::recover();
+        }
         Control::Rehearse { user, config } => {
             must_be_root(None)?;
             return rehearse(user.as_deref(), config.as_deref());
@@ -63,7 +73,12 @@ fn control() -> Result<u8, Error> {
         };
     };
     match control {
-        Control::Say(_) | Control::Setup { .. } | Control::Doctor { .. } | Control::Rehearse { .. } => Ok(0),
+        Control::Say(_)
+        | Control::Setup { .. }
+        | Control::Doctor { .. }
+        | Control::Rehearse { .. }
+        | Control::Begin(_)
+        | Control::Recover => Ok(0),
         Control::Scripts { session, json } => scripts(&registry, session, json),
         Control::List { json } => {
             let inventory = registry.inventory()?;
@@ -75,6 +90,11 @@ fn control() -> Result<u8, Error> {
             let policy = host::load_script_policy(None)?;
             Stage { registry: &registry, policy: &policy, config: None }.sweep()?;
             print(&if json { to_json(&swept)? } else { swept_text(swept) })
+        }
+        Control::End { whose: Whose::Session(name) } => {
+            begun::forget(&name)?;
+            run::end_session(&registry, &name)?;
+            print(&format!("ended: {name}\n"))
         }
         Control::End { whose: Whose::User(name) } => {
             let subject = host::subject(&name, door())?;
@@ -179,6 +199,13 @@ fn enter(
                     return Err(Error::new(ErrorKind::Request, message).help("name one with --view"));
                 }
             }
+        }
+        Whose::Session(name) => {
+            let found = inventory.sessions.iter().find(|living| living.name == name);
+            let found = found.ok_or_else(|| nothing(&format!("there is no session {name}")))?;
+            let view = found.record.view.as_ref();
+            let view = view.ok_or_else(|| nothing(&format!("{name} has no view that others can enter")))?;
+            (view.0.clone(), found.record.user.clone())
         }
         Whose::View(view) => {
             let found = inventory.namespaces.iter().find(|living| living.name == view);
