@@ -116,7 +116,10 @@ fn added(
     if asked.prints_environment {
         shown.extend(begun.said.iter().map(|(name, value)| format!("{name}={value}\n")));
     }
-    print(&shown)?;
+    if let Err(error) = print(&shown) {
+        // The session has begun; that nobody reads of it does not unmake it.
+        let _ = writeln!(std::io::stderr(), "session-scripts: {}", error.chain());
+    }
     match &begun.refusal {
         None => Ok(0),
         Some(refusal) => {
@@ -151,13 +154,10 @@ fn later(asked: &Asked) -> Result<u8, Error> {
     let policy = host::load_script_policy(asked.config.as_deref())?;
     let stage = Stage { registry: &registry, policy: &policy, config: asked.config.as_deref() };
     if asked.verb == Verb::Sweep {
+        registry.sweep()?;
         return stage.sweep().map(|_| 0);
     }
-    match Journals::open(&registry)?.take_work(asked.name.as_deref().unwrap_or_default())? {
-        Some(work) => background::carry_out(&registry, work).map(|()| 0),
-        // Somebody else has taken it.
-        None => Ok(0),
-    }
+    background::take_and_do(&registry, asked.name.as_deref().unwrap_or_default()).map(|()| 0)
 }
 
 fn print(text: &str) -> Result<u8, Error> {

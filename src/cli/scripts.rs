@@ -186,6 +186,12 @@ pub fn read(mut arguments: impl Iterator<Item = OsString>, facts: &[&str]) -> Re
     if wants_name && asked.name.is_none() {
         return Err(usage("`background` wants --name".to_owned()));
     }
+    for (option, value) in [("session", &asked.id), ("user", &asked.user), ("name", &asked.name)] {
+        let is_unusable = |value: &&String| value.is_empty() || value.chars().any(char::is_control);
+        if let Some(value) = value.as_ref().filter(is_unusable) {
+            return Err(usage(format!("--{option} {value:?} is empty, or holds a control character")));
+        }
+    }
     if let Some((fact, value)) = asked.facts.iter().find(|(_, value)| value.chars().any(char::is_control)) {
         return Err(usage(format!("--{fact} {value:?} holds a control character")));
     }
@@ -251,6 +257,8 @@ mod tests {
             &["x", "added", "now"],
             &["x", "added", "--tty"],
             &["x", "added", "--tty=a\nb"],
+            &["x", "added", "--session="],
+            &["x", "added", "--session=a\nb"],
             &["x", "added", "--leader", "0"],
             &["x", "added", "--frobnicate"],
             &["x", "background"],

@@ -83,6 +83,13 @@ impl From<sys::Error> for WalkError {
 }
 
 impl WalkError {
+    /// Did this process or the host run out of something? That says nothing about the path.
+    pub fn is_shortage(&self) -> bool {
+        use rustix::io::Errno;
+        let short = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+        matches!(self, Self::Open { source, .. } if short.contains(&source.errno()))
+    }
+
     /// Is the path simply not there?
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Open { source, .. } if source.errno() == rustix::io::Errno::NOENT.raw_os_error())

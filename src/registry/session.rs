@@ -52,14 +52,25 @@ impl Session {
 
     /// Writes down by which profile it is in which shared view, by name and generation.
     pub fn enters(&mut self, profile: &str, view: (String, u32)) -> sys::Result<()> {
+        self.change(|record| {
+            record.view = Some(view);
+            record.profile = profile.to_owned();
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut SessionRecord)) -> sys::Result<()> {
         let Some(mut record) = read(self.sessions.as_fd(), &self.name)? else {
             return Err(sys::Error::new(format!("{} is off the record", self.name), Errno::NOENT));
         };
-        record.view = Some(view);
-        record.profile = profile.to_owned();
+        change(&mut record);
         let folder = sys::path::open_directory(self.sessions.as_fd(), &self.name)?;
         let text = as_text(&record)?;
         sys::path::replace_file(folder.as_fd(), RECORD, &text)
+    }
+
+    /// Writes down that it lasts until somebody says that it has ended: no process leads it.
+    pub fn lasts(&mut self) -> sys::Result<()> {
+        self.change(|record| record.leader = None)
     }
 
     /// Takes it off the record.
@@ -124,13 +135,22 @@ pub(super) fn prepare(state: BorrowedFd<'_>) -> sys::Result<()> {
 /// Puts a session on record, complete or not at all. Takes away some stale ones of the same user, so that there are never
 /// many: a session without a supervisor cannot take itself off the record.
 pub(super) fn begin(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result<Session> {
+    // What readers of ConsoleKit's time look for has the modes of that time, whatever the caller's mask; that nobody but
+    // root gets here is the state folder's matter.
+    let umask = sys::process::set_umask(0o022);
+    let begun = begin_with_mask(state, record);
+    sys::process::set_umask(umask);
+    begun
+}
+
+fn begin_with_mask(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result<Session> {
     let sessions = sys::path::private_directory(state, SESSIONS)?;
     let users = sys::path::private_directory(state, USERS)?;
     let mut number = sys::path::take_number(sessions.as_fd(), HINT)?;
     sweep_some(sessions.as_fd(), users.as_fd(), &record.user, number)?;
     let unfinished = format!("{UNFINISHED}{}", rustix::process::getpid().as_raw_nonzero());
     let folder = loop {
-        match sys::path::new_private_directory(sessions.as_fd(), &unfinished)? {
+        match sys::path::new_directory(sessions.as_fd(), &unfinished, 0o755)? {
             Some(folder) => break folder,
             // Of a process with this number that was killed at this point, long ago.
             None => remove_folder(sessions.as_fd(), &unfinished)?,
@@ -156,7 +176,7 @@ pub(super) fn begin(state: BorrowedFd<'_>, record: SessionRecord) -> sys::Result
             Ok(()) => break,
             // The user's first session; or the last other one has ended in this moment and took the folder away.
             Err(error) if error.errno() == Errno::NOENT.raw_os_error() => {
-                sys::path::private_directory(users.as_fd(), &record.user)?;
+                drop(sys::path::new_directory(users.as_fd(), &record.user, 0o755)?);
             }
             // A link that its session did not live to take away.
             Err(error) if error.errno() == Errno::EXIST.raw_os_error() => break,
@@ -171,7 +191,7 @@ fn as_text(record: &SessionRecord) -> sys::Result<Vec<u8>> {
 }
 
 fn write(folder: BorrowedFd<'_>, name: &str, line: &str) -> sys::Result<()> {
-    sys::path::write_file(folder, name, format!("{line}\n").as_bytes())
+    sys::path::write_file_with(folder, name, format!("{line}\n").as_bytes(), 0o644)
 }
 
 /// The sessions on record, with what is known of each; `None` for a folder without a usable record.
@@ -274,7 +294,7 @@ fn is_alive(sessions: BorrowedFd<'_>, name: &str, record: &SessionRecord) -> sys
 }
 
 fn sweep_links(sessions: BorrowedFd<'_>, users: BorrowedFd<'_>, user: &str) -> sys::Result<()> {
-    let own = sys::path::private_directory(users, user)?;
+    let own = sys::path::open_directory(users, user)?;
     for name in sys::path::list(own.as_fd())? {
         if !sys::path::is_there(sessions, &name)? {
             sys::path::remove_if_there(own.as_fd(), &name)?;

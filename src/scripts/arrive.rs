@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::begin::{Begun, Stage, Stands};
+use super::begin::{Begun, Prepared, Stage, Stands};
 use super::environment::Variables;
 use super::journal::{Journals, Line, now};
 use super::session::{Session, Source};
@@ -45,37 +45,68 @@ impl Stage<'_> {
         if let Some(other) = key.as_ref().map_or(Ok(None), |key| self.living_by(&journals, key))? {
             return Ok(Arrived::Already(other));
         }
-        let on_record = self.registry.begin_session(record(&session))?;
+        let mut on_record = self.registry.begin_session(record(&session)?)?;
         session.name = on_record.name().to_owned();
-        // Of two that are told of one session at the same time one has it.
-        if let Some(key) = &key
-            && let Some(other) = journals.claim(key, &session.name)?
-        {
-            self.registry.forget_session(&session.name)?;
-            return Ok(Arrived::Already(other));
+        match self.begin_told(session, key.as_deref(), &mut on_record) {
+            Ok(Arrived::Begun(begun)) => Ok(Arrived::Begun(begun)),
+            other => {
+                // Nothing has run, or it is ended by what has been started.
+                on_record.end().map_err(crate::registry::failed)?;
+                other
+            }
         }
+    }
+
+    fn begin_told(
+        &self,
+        session: Session,
+        key: Option<&str>,
+        on_record: &mut crate::registry::Session,
+    ) -> Result<Arrived, Error> {
         // session-watchd watches what it has told of.
-        if let Some(leader) = session.leader.filter(|_| session.source != Source::Logind) {
-            self.watch(&session.name.clone(), Sign::Leader(leader))?;
+        let sign = session.leader.filter(|_| session.source != Source::Logind).map(Sign::Leader);
+        let has_leader = session.leader.is_some();
+        let name = session.name.clone();
+        let prepared = self.prepare(session, sign)?;
+        // Of two that are told of one session at the same time one has it.
+        let claimed = key.map_or(Ok(None), |key| prepared.journals().claim(key, &name));
+        if !matches!(claimed, Ok(None)) {
+            prepared.journals().discard(&name)?;
+            return claimed.map(|other| Arrived::Already(other.unwrap_or_default()));
         }
-        let mut begun = self.begin(session, false, &mut |_| ())?;
+        let begun = self.begin_scripts(prepared, has_leader, on_record);
+        // Whoever asked does not begin it then, and may not tell of its end.
+        if begun.as_ref().map_or(true, |begun| begun.refusal.is_some()) {
+            self.end_in_background(&name)?;
+        }
+        begun.map(|begun| Arrived::Begun(Box::new(begun)))
+    }
+
+    fn begin_scripts(
+        &self,
+        prepared: Prepared,
+        has_leader: bool,
+        on_record: &mut crate::registry::Session,
+    ) -> Result<Begun, Error> {
+        // From here on it lasts, whatever becomes of this process.
+        if !has_leader {
+            on_record.lasts().map_err(crate::registry::failed)?;
+        }
+        let mut begun = self.begin(prepared, false, &mut |_| ())?;
         self.finish(&mut begun, Stands::OnHost, &mut |_| ())?;
-        if begun.refusal.is_some() {
-            // Whoever asked does not begin it, and may not tell of its end.
-            self.end_in_background(&begun.session.name)?;
-        }
-        Ok(Arrived::Begun(Box::new(begun)))
+        Ok(begun)
     }
 
     /// The session that is known by `key`, if it lives.
     pub fn living_by(&self, journals: &Journals, key: &str) -> Result<Option<String>, Error> {
         let Some(name) = journals.claimed(key)? else { return Ok(None) };
-        if self.registry.lives(&name)? {
+        let has_begun = journals.reopen(&name)?.is_some();
+        if has_begun && self.registry.lives(&name)? {
             return Ok(Some(name));
         }
         // Its end was not noticed, or is under way: it has no right to the name any more.
         journals.unclaim(key, &name)?;
-        if journals.reopen(&name)?.is_some() {
+        if has_begun {
             self.end_in_background(&name)?;
         }
         Ok(None)
@@ -110,8 +141,13 @@ impl Stage<'_> {
     }
 }
 
-fn record(session: &Session) -> SessionRecord {
-    SessionRecord {
+/// While a session is being begun that nobody leads, it ends with this process.
+fn record(session: &Session) -> Result<SessionRecord, Error> {
+    let leader = match session.leader {
+        Some(leader) => leader,
+        None => ProcessId::own().map_err(crate::registry::failed)?,
+    };
+    Ok(SessionRecord {
         user: session.user.clone(),
         uid: session.uid,
         profile: String::new(),
@@ -121,9 +157,9 @@ fn record(session: &Session) -> SessionRecord {
         display: session.fact("display").map(str::to_owned),
         view: None,
         began: now(),
-        leader: session.leader,
+        leader: Some(leader),
         held: false,
-    }
+    })
 }
 
 /// The process that has started this one.

@@ -76,15 +76,23 @@ pub(super) fn submit(
             }
         }
     }
-    fork_and_do(stage.registry, work, Some(journal))
+    if work.is_list {
+        return fork_and_do(stage.registry, work, Some(journal));
+    }
+    // One that goes its own way is not waited for by what comes after.
+    let own = journals.reopen(&work.session)?;
+    fork_and_do(stage.registry, work, own.as_ref())
 }
 
-/// Does `work` in a child that nobody waits for. With the list goes the lock of the record: what comes after waits for it.
+/// Does `work` in a child that nobody waits for, with this descriptor of the record, which stays the record's wherever that
+/// is put. If it is the locked one, what comes after waits for it.
 pub(super) fn fork_and_do(registry: &Registry, work: Work, journal: Option<&Journal>) -> Result<(), Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Host, "cannot go on in the background").caused_by(error);
     // Two forks, so that it is nobody's child here.
-    let kept = journal.filter(|_| work.is_list).map(Journal::as_fd);
+    let Some(journal) = journal else {
+        return Err(Error::new(ErrorKind::Host, format!("there is no record of {}", work.session)));
+    };
     match sys::process::fork(NewNamespaces::default()).map_err(failed)? {
         Fork::Parent(child) => sys::signal::wait_for_end(child).map_err(failed),
         Fork::Child => {
@@ -93,9 +101,9 @@ pub(super) fn fork_and_do(registry: &Registry, work: Work, journal: Option<&Jour
             if let Ok(Fork::Child) = forked {
                 let alone = sys::fd::drop_standard()
                     .and_then(|()| sys::process::set_name(NAME))
-                    .and_then(|()| registry.close_all_but_this(kept.as_slice()));
+                    .and_then(|()| registry.close_all_but_this(&[journal.as_fd(), journal.folder()]));
                 if alone.is_ok() {
-                    let _ = carry_out(registry, work);
+                    let _ = carry_out(registry, work, journal);
                 }
             }
             sys::process::exit_now(0)
@@ -104,24 +112,24 @@ pub(super) fn fork_and_do(registry: &Registry, work: Work, journal: Option<&Jour
 }
 
 /// Runs the scripts of `work`, one after the other.
-pub fn carry_out(registry: &Registry, mut work: Work) -> Result<(), Error> {
-    let journals = Journals::open(registry)?;
-    let Some(journal) = journals.reopen(&work.session)? else { return Ok(()) };
+pub fn carry_out(registry: &Registry, mut work: Work, journal: &Journal) -> Result<(), Error> {
     let lines = journal.lines()?;
-    let session = lines.iter().find_map(|line| match line {
+    let session = lines.iter().rev().find_map(|line| match line {
         Line::Session(session) => Some(session.clone()),
         _ => None,
     });
+    // The end of the session is not waited for by its list where that was handed to somebody else.
+    let has_ended =
+        work.is_list && lines.iter().any(|line| matches!(line, Line::Begin { event: Event::Removed, .. }));
     let Some(session) = session else { return Ok(()) };
     let view = match &work.view {
         Some((name, generation)) => living(registry, name, *generation)?,
         None => None,
     };
     let is_gone = work.view.is_some() && view.is_none();
-    let around = Around { session: &session, event: work.event, journal: &journal, view: view.as_ref() };
+    let around = Around { session: &session, event: work.event, journal, view: view.as_ref() };
     for task in std::mem::take(&mut work.tasks) {
-        // The end of the session is not waited for by its list where that was handed to somebody else.
-        if work.is_list && has_ended(&journal)? {
+        if has_ended {
             let why = "the session had ended before its turn".to_owned();
             journal.write(&Line::Skipped { event: work.event, name: task.name.clone(), why })?;
             continue;
@@ -139,8 +147,16 @@ pub fn carry_out(registry: &Registry, mut work: Work) -> Result<(), Error> {
     Ok(())
 }
 
-fn has_ended(journal: &Journal) -> Result<bool, Error> {
-    Ok(journal.lines()?.iter().any(|line| matches!(line, Line::Begin { event: Event::Removed, .. })))
+/// Does work that was written down, as systemd or the at daemon has it done.
+pub fn take_and_do(registry: &Registry, name: &str) -> Result<(), Error> {
+    let journals = Journals::open(registry)?;
+    // Somebody else may have taken it.
+    let Some(work) = journals.take_work(name)? else { return Ok(()) };
+    let Some(journal) = journals.reopen_any(&work.session)? else { return Ok(()) };
+    if work.is_list {
+        journal.lock(true)?;
+    }
+    carry_out(registry, work, &journal)
 }
 
 /// The view of that name and generation, if it lives.

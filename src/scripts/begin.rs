@@ -8,14 +8,15 @@ use super::journal::{Journal, Journals, Line, now};
 use super::schedule::{Judge, Schedule, Skipped, Task, schedule};
 use super::session::Session;
 use super::task::{self, Around, Outcome, View};
+use super::watch::Sign;
 use super::{log, worlds};
 use crate::error::{Error, ErrorKind};
 use crate::host;
 use crate::model::scripts::{Event, Folder, Kind, Place, Policy, Weight, World};
 use crate::registry::Registry;
 
-/// How long a session waits for the end of the user's last one, whose scripts still run.
-const TURN_LIMIT: Duration = Duration::from_secs(20);
+/// How long a session waits for scripts of the user's first session, or of the last one, beyond the limit for all of them.
+const TURN_MARGIN: Duration = Duration::from_secs(10);
 /// How many of the user's other sessions are looked at.
 const SWEPT_AT_ONCE: usize = 4;
 /// What comes on top of a script's own limit, until whoever waits for us gives up.
@@ -65,6 +66,22 @@ pub enum RefusalKind {
     Service,
 }
 
+/// A session whose record has begun.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The session.
+    pub session: Session,
+    journal: Journal,
+    journals: Journals,
+}
+
+impl Prepared {
+    /// The folder of all records.
+    pub fn journals(&self) -> &Journals {
+        &self.journals
+    }
+}
+
 /// A session whose scripts have begun.
 #[derive(Debug)]
 pub struct Begun {
@@ -105,42 +122,60 @@ pub fn is_anything_there(policy: &Policy, worlds: &[World]) -> bool {
 }
 
 /// What the folder comes to for this session.
-pub(super) fn of_folder(policy: &Policy, folder: Folder) -> Schedule {
-    let listed = policy.directory.join(folder.name()).map_err(|error| error.to_string()).and_then(|path| {
-        let chain = |error| Error::new(ErrorKind::Host, folder.name()).caused_by(error).without_remedy();
-        host::list_scripts(&path).map_err(chain)
-    });
-    match listed {
-        Ok(names) => schedule(policy, folder, names.unwrap_or_default()),
-        Err(why) => {
-            Schedule { tasks: Vec::new(), skipped: vec![Skipped { name: folder.name().to_owned(), why }] }
+pub(super) fn of_folder(policy: &Policy, folder: Folder) -> Result<Schedule, Error> {
+    let name = folder.name();
+    let failed = |error| Error::new(ErrorKind::Host, format!("cannot list {name}")).caused_by(error);
+    let path = policy
+        .directory
+        .join(name)
+        .map_err(|error| Error::new(ErrorKind::Config, format!("the folder {name}")).caused_by(error))?;
+    match host::list_scripts(&path) {
+        Ok(names) => Ok(schedule(policy, folder, names.unwrap_or_default())),
+        Err(error) if error.is_shortage() => Err(failed(error)),
+        Err(error) => {
+            let why = failed(error).without_remedy();
+            Ok(Schedule { tasks: Vec::new(), skipped: vec![Skipped { name: name.to_owned(), why }] })
         }
     }
 }
 
 impl Stage<'_> {
-    /// Begins the record of `session`, and runs what is waited for in the host's view. `will_have_view`: a view is going
-    /// to be opened, and what is meant for it waits until then. `busy` is told before each script how long that may take.
+    /// Begins the record of `session`, and has somebody watch for its end. Nothing is left of it when that fails.
+    pub fn prepare(&self, session: Session, sign: Option<Sign>) -> Result<Prepared, Error> {
+        let journals = Journals::open(self.registry)?;
+        // The record first: whoever notices an end waits for its lock.
+        let journal = journals.begin(&session)?;
+        if let Some(sign) = sign
+            && let Err(error) = self.watch(&session.name, sign)
+        {
+            journals.discard(&session.name)?;
+            return Err(error);
+        }
+        Ok(Prepared { session, journal, journals })
+    }
+
+    /// Runs what is waited for in the host's view. `will_have_view`: a view is going to be opened, and what is meant for it
+    /// waits until then. `busy` is told before each script how long that may take.
     pub fn begin(
         &self,
-        mut session: Session,
+        prepared: Prepared,
         will_have_view: bool,
         busy: &mut dyn FnMut(Duration),
     ) -> Result<Begun, Error> {
-        let journals = Journals::open(self.registry)?;
-        busy(TURN_LIMIT + MARGIN);
-        let others = journals.enter(session.uid, &session.name, TURN_LIMIT)?;
+        let Prepared { mut session, journal, journals } = prepared;
+        let limit = Duration::from_secs(self.policy.limit.into());
+        busy(limit + TURN_MARGIN + MARGIN);
+        let (others, turn) = journals.enter(session.uid, &session.name, limit + TURN_MARGIN)?;
         session.first = others.is_empty();
+        let mut turn = Some(turn).filter(|_| session.first);
         // Those that have ended without anybody noticing; a few, so that a login does not take longer the more there are.
         for other in others.iter().take(SWEPT_AT_ONCE) {
             if !self.registry.lives(other)? {
                 self.end_in_background(other)?;
             }
         }
-        let journal = journals.begin(&session)?;
-        journal.lock(true)?;
+        journal.write(&Line::Session(Box::new(session.clone())))?;
         journal.write(&Line::Begin { event: Event::Added, at: now() })?;
-        let limit = Duration::from_secs(self.policy.limit.into());
         let mut begun = Begun {
             session,
             said: Variables::new(),
@@ -155,6 +190,10 @@ impl Stage<'_> {
             listed: Vec::new(),
         };
         for task in self.beginning(&mut begun)? {
+            // Others of the user wait for what the first session's scripts make, and for no more.
+            if turn.is_some() && !task.is_of_first_session() {
+                turn = None;
+            }
             match (task.kind, task.settings.place) {
                 (Kind::Listed, _) => begun.listed.push(task),
                 (Kind::Wait, Place::Session) if will_have_view => begun.in_view.push(task),
@@ -188,7 +227,7 @@ impl Stage<'_> {
         }
         let first = begun.session.first.then_some(Folder::First);
         for folder in first.into_iter().chain([Folder::Added]) {
-            let schedule = of_folder(self.policy, folder);
+            let schedule = of_folder(self.policy, folder)?;
             // A folder that cannot be trusted may hold what a session must not begin without.
             if schedule.tasks.is_empty()
                 && !schedule.skipped.is_empty()

@@ -28,6 +28,7 @@ struct Past {
     started: Vec<(Event, String)>,
     /// Started and not ended.
     running: Vec<Line>,
+    has_begun: bool,
     began: bool,
     done: bool,
     added_done: bool,
@@ -53,7 +54,8 @@ impl Past {
                 }
                 Line::End { event, name, .. } => past.running.retain(|other| !is_of(other, *event, name)),
                 Line::Variables { said, .. } => past.said.extend(said.set.clone()),
-                Line::Begin { .. } | Line::Skipped { .. } | Line::Submitted { .. } => {}
+                Line::Begin { event: Event::Added, .. } => past.has_begun = true,
+                Line::Skipped { .. } | Line::Submitted { .. } => {}
             }
         }
         past
@@ -79,38 +81,51 @@ impl Stage<'_> {
             // Whoever began it was killed in that moment.
             return journals.put_away(name);
         };
-        if past.done {
-            return Ok(());
+        // Where none of its beginning had a turn there is nothing to be undone; and all may have been done by somebody
+        // who was killed then.
+        if past.has_begun && !past.done {
+            self.run_end(&past, &session, &journal, &journals)?;
+        } else {
+            journals.leave(session.uid, name, TURN_LIMIT)?;
         }
-        self.account_for(&past, &session, &journal)?;
-        if !past.began {
-            journal.write(&Line::Begin { event: Event::Removed, at: now() })?;
-        }
-        let mut tasks = Vec::new();
-        for world in session.worlds(self.policy).rev() {
-            let found = worlds::tasks(world, Event::Removed, &session, self.policy);
-            skip_all(&journal, &session, &found.skipped)?;
-            // What refused the session was told so, and is not told of its end.
-            tasks.extend(found.tasks.into_iter().filter(|_| !past.refused));
-        }
-        if session.gate_open {
-            let schedule = of_folder(self.policy, Folder::Removed);
-            skip_all(&journal, &session, &schedule.skipped)?;
-            // The folder's scripts undo what the last ones of the beginning did: they come before the worlds'.
-            tasks.splice(0..0, schedule.tasks);
-        }
-        let mut said = past.said.clone();
-        self.run_all(&tasks, &past, &session, &journal, &mut said)?;
-        let turn = journals.leave(session.uid, name, TURN_LIMIT)?;
-        if let Some(turn) = turn {
-            self.last(&turn, &past, &session, &journal, &mut said)?;
-        }
-        journal.write(&Line::Done { event: Event::Removed, at: now(), refused: false })?;
         if let Some(key) = super::key_of(&session) {
             journals.unclaim(&key, name)?;
         }
         self.registry.forget_session(name)?;
         journals.put_away(name)
+    }
+
+    fn run_end(
+        &self,
+        past: &Past,
+        session: &Session,
+        journal: &Journal,
+        journals: &Journals,
+    ) -> Result<(), Error> {
+        self.account_for(past, session, journal)?;
+        if !past.began {
+            journal.write(&Line::Begin { event: Event::Removed, at: now() })?;
+        }
+        let mut tasks = Vec::new();
+        for world in session.worlds(self.policy).rev() {
+            let found = worlds::tasks(world, Event::Removed, session, self.policy);
+            skip_all(journal, session, &found.skipped)?;
+            // What refused the session was told so, and is not told of its end.
+            tasks.extend(found.tasks.into_iter().filter(|_| !past.refused));
+        }
+        if session.gate_open {
+            let schedule = of_folder(self.policy, Folder::Removed)?;
+            skip_all(journal, session, &schedule.skipped)?;
+            // The folder's scripts undo what the last ones of the beginning did: they come before the worlds'.
+            tasks.splice(0..0, schedule.tasks);
+        }
+        let mut said = past.said.clone();
+        self.run_all(&tasks, past, session, journal, &mut said)?;
+        let turn = journals.leave(session.uid, &session.name, TURN_LIMIT)?;
+        if let Some(turn) = turn {
+            self.last(&turn, past, session, journal, &mut said)?;
+        }
+        journal.write(&Line::Done { event: Event::Removed, at: now(), refused: false })
     }
 
     /// The user's last session: the turn is held until its scripts have run.
@@ -125,7 +140,7 @@ impl Stage<'_> {
         if !session.gate_open {
             return Ok(());
         }
-        let schedule = of_folder(self.policy, Folder::Last);
+        let schedule = of_folder(self.policy, Folder::Last)?;
         skip_all(journal, session, &schedule.skipped)?;
         self.run_all(&schedule.tasks, past, session, journal, said)
     }
@@ -188,7 +203,8 @@ impl Stage<'_> {
                     said: said.clone(),
                     view: None,
                 };
-                background::fork_and_do(self.registry, work, None)?;
+                let own = Journals::open(self.registry)?.reopen(&session.name)?;
+                background::fork_and_do(self.registry, work, own.as_ref())?;
                 continue;
             }
             task::run(task, &around, Duration::MAX / 4, said)?;
@@ -201,11 +217,18 @@ impl Stage<'_> {
         let journals = Journals::open(self.registry)?;
         let mut swept = 0;
         for name in journals.open_ones()? {
-            if !self.registry.lives(&name)? {
+            let lives = self.registry.lives(&name)?;
+            let is_ending = || -> Result<bool, Error> {
+                let lines = journals.lines(&name)?.unwrap_or_default();
+                Ok(lines.iter().any(|line| matches!(line, Line::Begin { event: Event::Removed, .. })))
+            };
+            // One that nobody leads lives on record until its end has run.
+            if !lives || is_ending()? {
                 self.end(&name, false)?;
                 swept += 1;
             }
         }
+        journals.sweep_files()?;
         Ok(swept)
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::background::Work;
 use super::session::Session;
@@ -26,6 +27,12 @@ const ENDED: &str = "ended";
 const KEYS: &str = "keys";
 /// Work that systemd or the at daemon is going to do.
 const WORK: &str = "work";
+/// A record that has no name yet is called this, and goes on with the number of who makes it.
+const UNNAMED: &str = "new-";
+/// A file that a script is told of begins with this.
+const SCRATCH: &str = "env-";
+/// As long as the name of a key's file is without a digest.
+const KEY_MAX: usize = 150;
 /// The sessions of each user, for the first and the last.
 const USERS: &str = "users";
 /// How many records of ended sessions are kept.
@@ -163,15 +170,51 @@ impl Journals {
         sys::path::private_directory(self.folder.as_fd(), name).map_err(failed)
     }
 
-    /// Begins the record of a session.
+    /// Begins the record of a session. It has its name when it is locked, and not before: nobody comes in between.
     pub fn begin(&self, session: &Session) -> Result<Journal, Error> {
+        let unnamed = format!("{UNNAMED}{}", rustix::process::getpid().as_raw_nonzero());
+        // Of a process with this number that was killed at this point.
+        sys::path::remove_if_there(self.folder.as_fd(), &unnamed).map_err(failed)?;
+        sys::path::make_file(self.folder.as_fd(), &unnamed, 0o600, b"").map_err(failed)?;
+        let begun = self.begin_unnamed(&unnamed, session);
+        if begun.is_err() {
+            let _ = sys::path::remove_if_there(self.folder.as_fd(), &unnamed);
+        }
+        begun
+    }
+
+    fn begin_unnamed(&self, unnamed: &str, session: &Session) -> Result<Journal, Error> {
         let name = &session.name;
-        sys::path::make_file(self.folder.as_fd(), name, 0o600, b"").map_err(failed)?;
-        let journal = self.reopen(name)?.ok_or_else(|| {
-            Error::new(ErrorKind::Host, format!("the record of {name} is gone in the moment it was made"))
-        })?;
+        let journal = self.open_as(&self.folder, unnamed, name)?;
+        let gone = || Error::new(ErrorKind::Host, format!("{unnamed} is gone at once"));
+        let journal = journal.ok_or_else(gone)?;
+        journal.lock(true)?;
         journal.write(&Line::Session(Box::new(session.clone())))?;
-        Ok(journal)
+        match sys::path::rename_to_new(self.folder.as_fd(), unnamed, name).map_err(failed)? {
+            true => Ok(journal),
+            false => Err(Error::new(ErrorKind::Host, format!("there is a record of another {name}"))),
+        }
+    }
+
+    /// Takes the record of a session away that did not begin after all.
+    pub fn discard(&self, name: &str) -> Result<(), Error> {
+        sys::path::remove_if_there(self.folder.as_fd(), name).map_err(failed)
+    }
+
+    /// Opens the record of `name` that is the file `file` of `folder`.
+    fn open_as(&self, folder: &OwnedFd, file: &str, name: &str) -> Result<Option<Journal>, Error> {
+        let Some(file) = sys::append::open(folder.as_fd(), file).map_err(failed)? else { return Ok(None) };
+        let folder =
+            self.folder.try_clone().map_err(|error| failed(sys::Error::new("dup(folder)", error)))?;
+        Ok(Some(Journal { folder, file, name: name.to_owned() }))
+    }
+
+    /// Opens the record of a session, ended or not: for what goes on behind its end.
+    pub fn reopen_any(&self, name: &str) -> Result<Option<Journal>, Error> {
+        match self.reopen(name)? {
+            None if is_name(name) => self.open_as(&self.below(ENDED)?, name, name),
+            found => Ok(found),
+        }
     }
 
     /// Opens the record of a session that has begun and not ended.
@@ -179,11 +222,7 @@ impl Journals {
         if !is_name(name) {
             return Ok(None);
         }
-        let file = sys::append::open(self.folder.as_fd(), name).map_err(failed)?;
-        let Some(file) = file else { return Ok(None) };
-        let folder =
-            self.folder.try_clone().map_err(|error| failed(sys::Error::new("dup(folder)", error)))?;
-        Ok(Some(Journal { folder, file, name: name.to_owned() }))
+        self.open_as(&self.folder, name, name)
     }
 
     /// The names of the sessions that have begun and not ended.
@@ -222,10 +261,32 @@ impl Journals {
         Ok(names)
     }
 
+    /// Takes away what killed processes have left that is no record: files of sessions that are not there any more.
+    pub fn sweep_files(&self) -> Result<(), Error> {
+        for name in sys::path::list(self.folder.as_fd()).map_err(failed)? {
+            let is_stale = if let Some(session) = name.strip_prefix(SCRATCH) {
+                self.reopen(session)?.is_none()
+            } else if let Some(maker) = name.strip_prefix(UNNAMED) {
+                !maker.parse().is_ok_and(|pid| matches!(sys::pidfd::open(pid), Ok(Some(_))))
+            } else {
+                false
+            };
+            if is_stale {
+                sys::path::remove_if_there(self.folder.as_fd(), &name).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the record of a session away, and forgets those that are older than the last few hundred.
     pub fn put_away(&self, name: &str) -> Result<(), Error> {
         let ended = self.below(ENDED)?;
-        sys::append::rename_into(self.folder.as_fd(), name, ended.as_fd()).map_err(failed)?;
+        sys::path::remove_if_there(self.folder.as_fd(), &scratch_name(name)).map_err(failed)?;
+        match sys::append::rename_into(self.folder.as_fd(), name, ended.as_fd()) {
+            // Somebody else has, who noticed the same end.
+            Err(error) if error.errno() == Errno::NOENT.raw_os_error() => return Ok(()),
+            other => other.map_err(failed)?,
+        }
         let mut names = sys::path::list(ended.as_fd()).map_err(failed)?;
         names.sort_by_key(|name| (name.len(), name.clone()));
         let surplus = names.len().saturating_sub(KEPT);
@@ -253,6 +314,12 @@ impl Journals {
 
     /// Takes work that was written down: whoever takes it does it, and nobody else.
     pub fn take_work(&self, name: &str) -> Result<Option<Work>, Error> {
+        let is_work = name.rsplit_once('-').is_some_and(|(session, number)| {
+            is_name(session) && number.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if !is_work {
+            return Ok(None);
+        }
         let works = self.below(WORK)?;
         let Some(text) = sys::path::read_if_there(works.as_fd(), name).map_err(failed)? else {
             return Ok(None);
@@ -265,10 +332,16 @@ impl Journals {
     pub fn claim(&self, key: &str, session: &str) -> Result<Option<String>, Error> {
         let keys = self.below(KEYS)?;
         let name = file_name(key);
-        match sys::path::make_symlink(keys.as_fd(), &name, session) {
-            Ok(()) => Ok(None),
-            Err(error) if error.errno() == Errno::EXIST.raw_os_error() => self.claimed(key),
-            Err(error) => Err(failed(error)),
+        loop {
+            match sys::path::make_symlink(keys.as_fd(), &name, session) {
+                Ok(()) => return Ok(None),
+                Err(error) if error.errno() == Errno::EXIST.raw_os_error() => {}
+                Err(error) => return Err(failed(error)),
+            }
+            // Whoever had it may have let go of it in between.
+            if let Some(other) = self.claimed(key)? {
+                return Ok(Some(other));
+            }
         }
     }
 
@@ -293,11 +366,13 @@ impl Journals {
 
     /// Counts the session in as one of the user's, and says which others there are. Waits for scripts of the last session
     /// that still run, `limit` at most: what they take away, the new session's scripts make.
-    pub fn enter(&self, uid: u32, session: &str, limit: Duration) -> Result<Vec<String>, Error> {
+    ///
+    /// The turn is to be held while scripts of the first session run: others wait for what those make.
+    pub fn enter(&self, uid: u32, session: &str, limit: Duration) -> Result<(Vec<String>, Turn), Error> {
         let turn = self.turn(uid, limit)?;
         let others = sys::path::list(turn.sessions.as_fd()).map_err(failed)?;
         sys::path::make_file(turn.sessions.as_fd(), session, 0o600, b"").map_err(failed)?;
-        Ok(others)
+        Ok((others, turn))
     }
 
     /// Counts it out: when it was the only one, what comes back is the user's turn, to be held while scripts of the
@@ -347,7 +422,7 @@ impl Journal {
 
     /// A new file that root alone can open, and its path; for a script to write into. It is gone with the value.
     pub fn scratch(&self) -> Result<Scratch, Error> {
-        let name = format!("env-{}", self.name);
+        let name = scratch_name(&self.name);
         sys::path::remove_if_there(self.folder.as_fd(), &name).map_err(failed)?;
         sys::path::make_file(self.folder.as_fd(), &name, 0o600, b"").map_err(failed)?;
         let file = sys::append::open(self.folder.as_fd(), &name).map_err(failed)?;
@@ -372,6 +447,11 @@ impl Journal {
             Err(error) if error.errno() == Errno::TIMEDOUT.raw_os_error() => Ok(false),
             other => other.map(|()| true).map_err(failed),
         }
+    }
+
+    /// The folder's descriptor, to be kept.
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
     }
 
     /// The descriptor, to be kept.
@@ -401,9 +481,19 @@ fn file_name(key: &str) -> String {
             name.push_str(&format!("_{byte:02x}"));
         }
     }
-    // As long as a file's name may be, and longer than what any session manager makes up.
-    name.truncate(200);
+    // Longer than what any session manager makes up, but not longer than a file's name may be.
+    if name.len() > KEY_MAX {
+        let digest = Sha256::digest(key.as_bytes());
+        name.truncate(KEY_MAX);
+        name.push('-');
+        name.extend(digest.iter().take(16).map(|byte| format!("{byte:02x}")));
+    }
     name
+}
+
+/// The file that a session's script is told of.
+fn scratch_name(session: &str) -> String {
+    format!("{SCRATCH}{session}")
 }
 
 fn failed(error: sys::Error) -> Error {
@@ -436,6 +526,8 @@ mod tests {
     fn keys_are_names_of_files_and_lead_nowhere_else() {
         assert_eq!(file_name("logind:c4"), "logind:c4");
         assert_eq!(file_name("../../x"), "_2e_2e_2f_2e_2e_2fx");
-        assert!(file_name(&"é".repeat(1000)).len() <= 200);
+        let long = |last: &str| file_name(&format!("{}{last}", "é".repeat(1000)));
+        assert!(long("a").len() <= 200);
+        assert_ne!(long("a"), long("b"));
     }
 }

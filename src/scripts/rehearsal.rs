@@ -43,7 +43,7 @@ pub fn outlook(policy: &Policy, subject: &Subject) -> Result<String, Error> {
         let _ = writeln!(text, "gate: {path} {state}");
     }
     for folder in Folder::ALL {
-        let schedule = of_folder(policy, folder);
+        let schedule = of_folder(policy, folder)?;
         for task in &schedule.tasks {
             let settings = &task.settings;
             let mut words =

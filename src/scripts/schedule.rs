@@ -34,6 +34,14 @@ pub struct Task {
     pub other_user: Option<String>,
 }
 
+impl Task {
+    /// Is it one of those that make what all sessions of the user need? Other session managers' programs that come before
+    /// them are counted in.
+    pub fn is_of_first_session(&self) -> bool {
+        self.dress != Dress::Native || self.name.starts_with(Folder::First.name())
+    }
+}
+
 /// Which environment a program gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Dress {

@@ -62,8 +62,7 @@ pub struct Script {
 
 /// What the lines of a record come to; `None` for a record that was cut off at its beginning.
 pub fn status(lines: &[Line]) -> Option<Status> {
-    let mut lines_of = lines.iter();
-    let session = lines_of.find_map(|line| match line {
+    let session = lines.iter().rev().find_map(|line| match line {
         Line::Session(session) => Some((**session).clone()),
         _ => None,
     })?;

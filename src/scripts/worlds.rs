@@ -152,7 +152,10 @@ fn gdm(folder: &AbsPath, event: Event, session: &Session, policy: &Policy, found
                 task.stops = true;
                 found.tasks.push(task);
             }
-            Some(Err((path, error))) => found.skip(path.as_str(), error),
+            // It is looked at again when its turn comes, and what is not in order refuses the session.
+            Some(Err((path, _))) => {
+                found.tasks.push(task(format!("gdm{path}"), path, Dress::Gdm, policy.limit, weight(event)))
+            }
             None => {}
         }
     }

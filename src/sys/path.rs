@@ -430,20 +430,25 @@ pub fn take_number(directory: BorrowedFd<'_>, name: &str) -> Result<u32> {
     Ok(number)
 }
 
-/// Makes the directory `name` in `directory` for this user alone and opens it; `None` when there is something of that
-/// name.
-pub fn new_private_directory(directory: BorrowedFd<'_>, name: &str) -> Result<Option<OwnedFd>> {
-    match rustix::fs::mkdirat(directory, name, Mode::RWXU) {
+/// Makes the directory `name` in `directory` and opens it; `None` when there is something of that name.
+pub fn new_directory(directory: BorrowedFd<'_>, name: &str, mode: u32) -> Result<Option<OwnedFd>> {
+    match rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(mode)) {
         Ok(()) => open_directory(directory, name).map(Some),
         Err(Errno::EXIST) => Ok(None),
-        Err(errno) => Err(Error::new(format!("mkdirat({name:?}, 0700)"), errno)),
+        Err(errno) => Err(Error::new(format!("mkdirat({name:?}, 0{mode:o})"), errno)),
     }
 }
 
-/// Writes the file `name` in `directory`, made if it is missing, in place: a reader may see a part of it.
+/// Writes the file `name` in `directory`, made for this user alone if it is missing, in place: a reader may see a part of
+/// it.
 pub fn write_file(directory: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<()> {
+    write_file_with(directory, name, content, 0o600)
+}
+
+/// The same, made with these permission bits, as far as the umask lets them be.
+pub fn write_file_with(directory: BorrowedFd<'_>, name: &str, content: &[u8], mode: u32) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+    let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode))
         .map_err(|errno| Error::new(format!("openat({name:?}, O_CREAT|O_TRUNC)"), errno))?;
     write_all(file.as_fd(), content)
 }

@@ -220,6 +220,8 @@ pub fn memory_file(uid: u32) -> Result<OwnedFd> {
     use rustix::fs::{MemfdFlags, Uid, fchmod, fchown, memfd_create};
     let failed = |errno| Error::new("memfd_create()", errno);
     let file = memfd_create(c"session-env", MemfdFlags::CLOEXEC).map_err(failed)?;
+    // Whether it is written to by its number or by its name, everything goes to its end.
+    rustix::fs::fcntl_setfl(&file, OFlags::APPEND).map_err(failed)?;
     fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     fchown(&file, Some(Uid::from_raw(uid)), None).map_err(failed)?;
     Ok(file)

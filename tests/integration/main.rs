@@ -45,6 +45,7 @@ mod property;
 mod races;
 mod realwork;
 mod rootless;
+mod scripts;
 mod sharing;
 mod support;
 mod terminal;
@@ -68,6 +69,7 @@ fn trials() -> Vec<Trial> {
         prepare::trials(),
         realwork::trials(),
         rootless::trials(),
+        scripts::trials(),
         sharing::trials(),
         terminal::trials(),
         faults::trials(),

@@ -131,15 +131,15 @@ impl<'a> Running<'a> {
         socket: BorrowedFd<'_>,
     ) -> Result<Self, Error> {
         let stage = Stage { registry, policy, config: asked.scripts_config.as_deref() };
-        if let Some(key) = key_of(&session) {
-            // `su` may have the variables of the session that it was called in; that one keeps the name.
-            Journals::open(registry)?.claim(&key, &session.name)?;
-        }
         let failed = |error| Error::new(ErrorKind::Host, "cannot make a pipe").caused_by(error);
         let (watched, held) = sys::fd::pipe().map_err(failed)?;
-        stage.watch(&session.name, Sign::Held(watched))?;
+        let prepared = stage.prepare(session, Some(Sign::Held(watched)))?;
+        if let Some(key) = key_of(&prepared.session) {
+            // `su` may have the variables of the session that it was called in; that one keeps the name.
+            prepared.journals().claim(&key, &prepared.session.name)?;
+        }
         let will_have_view = asked.scripts == Scripts::Yes && asked.other_module.is_none();
-        let begun = stage.begin(session, will_have_view, &mut busy(socket))?;
+        let begun = stage.begin(prepared, will_have_view, &mut busy(socket))?;
         Ok(Self { stage, begun, held: Some(held), line: line(asked)? })
     }
 

@@ -51,8 +51,8 @@ pub(crate) fn begin<'a>(
     session.leader = Some(leader);
     let stage = Stage { registry, policy, config: None };
     // Not a pipe: without a PID namespace this process becomes the program, and keeps nothing open.
-    stage.watch(&session.name, Sign::Leader(leader))?;
-    let begun = stage.begin(session, true, &mut nobody_waits)?;
+    let prepared = stage.prepare(session, Some(Sign::Leader(leader)))?;
+    let begun = stage.begin(prepared, true, &mut nobody_waits)?;
     let mut scripts = Scripts { stage, begun, session: on_record };
     if let Some(Refusal { why, .. }) = scripts.begun.refusal.clone() {
         scripts.stage.abandon(&mut scripts.begun, &why)?;

@@ -147,13 +147,13 @@ fn hold(asked: &Begin, tell: OwnedFd) -> Result<(), Error> {
     if is_anything_there(&policy, &[])
         && let Some(session) = filter::session_of(&policy, &subject, Source::Hand, facts, &[])?
     {
-        stage.watch(&name, Sign::Leader(leader))?;
         let session = session_sandbox::scripts::session::Session {
             name: name.clone(),
             leader: Some(leader),
             ..session
         };
-        begun = Some(stage.begin(session, true, &mut |_| ())?);
+        let prepared = stage.prepare(session, Some(Sign::Leader(leader)))?;
+        begun = Some(stage.begin(prepared, true, &mut |_| ())?);
     }
     let refused = |begun: &Option<session_sandbox::scripts::begin::Begun>| match begun
         .as_ref()
