@@ -56,7 +56,7 @@ fn inside(_: usize, rounds: usize, folder: &Path) -> Result<String> {
         }
         Ok(begin.elapsed())
     };
-    let mut contestants = vec![
+    let mut contestants = [
         ("true", quiet(Command::new(TRUE)), 1),
         ("empty", added(folder, "empty"), 1),
         ("ten true", quiet(Command::new(TRUE)), SCRIPTS),

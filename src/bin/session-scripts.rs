@@ -10,7 +10,7 @@ use session_sandbox::model::scripts::Event;
 use session_sandbox::registry::Registry;
 use session_sandbox::scripts::arrive::{self, Arrived};
 use session_sandbox::scripts::begin::{Stage, is_anything_there};
-use session_sandbox::scripts::journal::Journals;
+use session_sandbox::scripts::journals::Journals;
 use session_sandbox::scripts::session::{FACTS, Source};
 use session_sandbox::scripts::told::{self, Told, Who};
 use session_sandbox::scripts::{background, filter, text};

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::begin::{Begun, Prepared, Stage, Stands};
 use super::environment::Variables;
-use super::journal::{Journals, Line, now};
+use super::journal::{Line, now};
+use super::journals::Journals;
 use super::session::{Session, Source};
 use super::watch::Sign;
 use crate::error::{Error, ErrorKind};

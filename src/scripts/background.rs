@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::begin::Stage;
 use super::environment::{PATH, Variables};
-use super::journal::{Journal, Journals, Line, now};
+use super::journal::{Journal, Line, now};
+use super::journals::Journals;
 use super::log;
 use super::schedule::Task;
 use super::session::Session;

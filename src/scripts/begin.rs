@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::background;
 use super::environment::Variables;
-use super::journal::{Journal, Journals, Line, now};
+use super::journal::{Journal, Line, now};
+use super::journals::Journals;
 use super::schedule::{Judge, Schedule, Skipped, Task, schedule};
 use super::session::Session;
 use super::task::{self, Around, Outcome, View};

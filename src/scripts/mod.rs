@@ -18,6 +18,7 @@ mod end;
 pub mod environment;
 pub mod filter;
 pub mod journal;
+pub mod journals;
 mod log;
 pub mod name;
 pub mod rehearsal;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::begin::{Stage, of_folder};
 use super::filter;
-use super::journal::Journals;
+use super::journals::Journals;
 use super::session::Source;
 use super::status::{self, Status};
 use super::told::Told;

@@ -14,7 +14,8 @@ use session_sandbox::scripts::begin::{
     Begun, Chroot, Refusal, RefusalKind, Stage, Stands, is_anything_there,
 };
 use session_sandbox::scripts::environment::Variables;
-use session_sandbox::scripts::journal::{Journals, Line};
+use session_sandbox::scripts::journal::Line;
+use session_sandbox::scripts::journals::Journals;
 use session_sandbox::scripts::session::{Session, Source};
 use session_sandbox::scripts::task::View;
 use session_sandbox::scripts::watch::Sign;

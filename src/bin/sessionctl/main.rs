@@ -14,7 +14,7 @@ use session_sandbox::model::subject::Door;
 use session_sandbox::plan::{self, Command, Request};
 use session_sandbox::registry::{Inventory, Registry, Swept};
 use session_sandbox::scripts::begin::Stage;
-use session_sandbox::scripts::journal::Journals;
+use session_sandbox::scripts::journals::Journals;
 use session_sandbox::scripts::rehearsal;
 use session_sandbox::scripts::status::{self, State, Status};
 use session_sandbox::setup::Setup;

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::Failed;
 use session_sandbox::model::scripts::Event;
 use session_sandbox::registry::Registry;
-use session_sandbox::scripts::journal::{Journals, Line};
+use session_sandbox::scripts::journal::Line;
+use session_sandbox::scripts::journals::Journals;
 
 use crate::support::{Outcome, Run, User, Verdict, World, ensure, ensure_eq, host, until, users};
 
