@@ -27,6 +27,17 @@ impl ProcessId {
         Ok(Some((Self { pid, started, inode }, pidfd)))
     }
 
+    /// The child with this number, which has not been waited for, and its descriptor. Where the kernel gives a number that
+    /// is never used again the start is not asked for: that costs more than starting a small program may.
+    pub fn of_child(pid: i32, pidfd: BorrowedFd<'_>) -> sys::Result<Option<Self>> {
+        let inode = sys::pidfd::inode(pidfd)?;
+        let started = match inode {
+            Some(_) => Some(0),
+            None => sys::pidfd::start_time(pid)?,
+        };
+        Ok(started.map(|started| Self { pid, started, inode }))
+    }
+
     /// This process.
     pub fn own() -> sys::Result<Self> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();

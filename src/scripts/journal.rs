@@ -4,6 +4,7 @@
 //! lock on the file is held while scripts of a session run in their order, so that an end waits for its beginning, and so
 //! that of several who notice an end one has it. `scripts/ended/` keeps the last ones for whoever asks.
 
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -124,6 +125,15 @@ pub struct Scratch {
     name: String,
 }
 
+impl Scratch {
+    /// What has been written into it, `limit` bytes at most; it is empty for the next one.
+    pub fn take(&self, limit: usize) -> sys::Result<Vec<u8>> {
+        let written = sys::spawn::read_up_to(self.file.as_fd(), limit)?;
+        sys::append::empty(self.file.as_fd())?;
+        Ok(written)
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = sys::path::remove_if_there(self.folder.as_fd(), &self.name);
@@ -136,6 +146,7 @@ pub struct Journal {
     pub(super) folder: OwnedFd,
     pub(super) file: OwnedFd,
     pub(super) name: String,
+    pub(super) scratch: OnceCell<Scratch>,
 }
 
 impl Journal {
@@ -152,8 +163,17 @@ impl Journal {
         sys::path::write_all(self.file.as_fd(), &text).map_err(failed)
     }
 
-    /// A new file that root alone can open, and its path; for a script to write into. It is gone with the value.
-    pub fn scratch(&self) -> Result<Scratch, Error> {
+    /// A file that root alone can open, for scripts to write into. It is made when it is first asked for, and gone with
+    /// the journal.
+    pub fn scratch(&self) -> Result<&Scratch, Error> {
+        if let Some(made) = self.scratch.get() {
+            return Ok(made);
+        }
+        let made = self.make_scratch()?;
+        Ok(self.scratch.get_or_init(|| made))
+    }
+
+    fn make_scratch(&self) -> Result<Scratch, Error> {
         let name = scratch_name(&self.name);
         sys::path::remove_if_there(self.folder.as_fd(), &name).map_err(failed)?;
         sys::path::make_file(self.folder.as_fd(), &name, 0o600, b"").map_err(failed)?;

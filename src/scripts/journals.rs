@@ -1,5 +1,6 @@
 //! The folder of all records: which session is whose, who has begun and who has ended, and work that is to be done.
 
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ impl Journals {
         let Some(file) = sys::append::open(folder.as_fd(), file).map_err(failed)? else { return Ok(None) };
         let folder =
             self.folder.try_clone().map_err(|error| failed(sys::Error::new("dup(folder)", error)))?;
-        Ok(Some(Journal { folder, file, name: name.to_owned() }))
+        Ok(Some(Journal { folder, file, name: name.to_owned(), scratch: OnceCell::new() }))
     }
 
     /// Opens the record of a session, ended or not: for what goes on behind its end.

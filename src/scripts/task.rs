@@ -208,7 +208,7 @@ fn start_and_wait(task: &Task, around: &Around<'_>, limit: Duration, said: &Vari
     .map_err(failed)?;
     drop(processes);
     // Written down so that whoever comes after a killed runner can end it.
-    if let Ok(Some((process, _))) = ProcessId::of(watched.pid()) {
+    if let Ok(Some(process)) = ProcessId::of_child(watched.pid(), watched.pidfd()) {
         let (event, name) = (around.event, task.name.clone());
         around.journal.write(&Line::Start { event, name, kind: task.kind, process: Some(process) })?;
     }
@@ -216,23 +216,23 @@ fn start_and_wait(task: &Task, around: &Around<'_>, limit: Duration, said: &Vari
     let grace = Duration::from_secs(task.settings.grace.into());
     let (ended, heard) = watched.wait(limit, grace, OUTPUT_KEPT).map_err(failed)?;
     let written = match &told {
-        Some(told) if not_started.is_none() => read_back(task, told.file()).map_err(failed)?,
+        Some(told) if not_started.is_none() => told.take(task).map_err(failed)?,
         _ => Written::default(),
     };
     Ok(Ran { ended, heard, written, not_started })
 }
 
 /// The file that a script is told of.
-enum Told {
-    /// Root's scripts find it by its name.
-    Named(Scratch),
+enum Told<'a> {
+    /// Root's scripts find it by its name. One file serves all scripts of a beginning.
+    Named(&'a Scratch),
     /// Whoever cannot open that one, or does not see it, has it as descriptor 3.
     Inherited(OwnedFd),
 }
 
-impl Told {
+impl<'a> Told<'a> {
     fn new(
-        around: &Around<'_>,
+        around: &Around<'a>,
         rights: Option<&(u32, u32, Vec<u32>)>,
         view: Option<&View>,
     ) -> Result<Self, Error> {
@@ -252,11 +252,17 @@ impl Told {
         }
     }
 
-    fn file(&self) -> &OwnedFd {
-        match self {
-            Self::Named(scratch) => &scratch.file,
-            Self::Inherited(file) => file,
+    /// What this script has written.
+    fn take(&self, task: &Task) -> sys::Result<Written> {
+        let text = match self {
+            Self::Named(scratch) => scratch.take(variables::TEXT_MAX + 1)?,
+            Self::Inherited(file) => sys::spawn::read_up_to(file.as_fd(), variables::TEXT_MAX + 1)?,
+        };
+        if task.dress == Dress::OnSession {
+            let info = String::from_utf8_lossy(&text).into_owned();
+            return Ok(Written { info, ..Written::default() });
         }
+        Ok(Written { said: variables::read(&text, &task.settings.allow_env), info: String::new() })
     }
 
     fn inherited(&self) -> Option<&OwnedFd> {
@@ -265,15 +271,6 @@ impl Told {
             Self::Inherited(file) => Some(file),
         }
     }
-}
-
-fn read_back(task: &Task, file: &OwnedFd) -> sys::Result<Written> {
-    let text = sys::spawn::read_memory_file(file.as_fd(), variables::TEXT_MAX + 1)?;
-    if task.dress == Dress::OnSession {
-        let info = String::from_utf8_lossy(&text).into_owned();
-        return Ok(Written { info, ..Written::default() });
-    }
-    Ok(Written { said: variables::read(&text, &task.settings.allow_env), info: String::new() })
 }
 
 fn rights(task: &Task, session: &Session) -> Result<Rights, Error> {

@@ -46,3 +46,8 @@ pub fn take_away(directory: BorrowedFd<'_>, name: &str) -> Result<bool> {
         Err(errno) => Err(Error::new(format!("unlinkat({name:?})"), errno)),
     }
 }
+
+/// Empties an open file.
+pub fn empty(file: BorrowedFd<'_>) -> Result<()> {
+    rustix::fs::ftruncate(file, 0).map_err(|errno| Error::new("ftruncate(fd, 0)", errno))
+}

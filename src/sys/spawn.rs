@@ -90,6 +90,11 @@ impl Watched {
         self.pid.as_raw_nonzero().get()
     }
 
+    /// Its descriptor.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
     /// Waits for its end, for `limit` at most; then its whole process group is asked to end, and after `grace` more it is
     /// killed. Of what it writes, `keep` bytes are kept. Who has left the group, and still holds the pipe, is not waited
     /// for.
@@ -227,18 +232,18 @@ pub fn memory_file(uid: u32) -> Result<OwnedFd> {
     Ok(file)
 }
 
-/// What was written into such a file, `limit` bytes at most.
-pub fn read_memory_file(file: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>> {
-    let mut content = vec![0; limit];
-    let mut length = 0;
-    while length < limit {
-        match rustix::io::pread(file, &mut content[length..], length as u64) {
+/// What was written into a file, `limit` bytes at most.
+pub fn read_up_to(file: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let mut part = [0_u8; 4096];
+    while content.len() < limit {
+        match rustix::io::pread(file, &mut part, content.len() as u64) {
             Ok(0) => break,
-            Ok(more) => length += more,
+            Ok(more) => content.extend_from_slice(&part[..more]),
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::new("pread(memfd)", errno)),
+            Err(errno) => return Err(Error::new("pread(file)", errno)),
         }
     }
-    content.truncate(length);
+    content.truncate(limit);
     Ok(content)
 }

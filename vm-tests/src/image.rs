@@ -11,7 +11,7 @@ use crate::command::run_ok;
 use crate::{Context, Result};
 
 /// Beside mmdebstrap's smallest installation.
-const PACKAGES: [&str; 28] = [
+const PACKAGES: [&str; 32] = [
     "at",
     "cron",
     "dbus",
@@ -24,6 +24,7 @@ const PACKAGES: [&str; 28] = [
     "libpam-runtime",
     "libpam-script",
     "libpam-systemd",
+    "lightdm",
     "login",
     "mount",
     "openssh-client",
@@ -41,7 +42,19 @@ const PACKAGES: [&str; 28] = [
     "util-linux",
     // lastlog2, hardlink and others; part of util-linux before trixie.
     "util-linux-extra",
+    "xdm",
+    "xdotool",
+    "xvfb",
 ];
+/// What display managers and X servers depend on in Debian, and what nobody here asks them for: a toolkit, fonts,
+/// compilers. Without these they are a tenth of the size.
+const STAND_IN: &str = "Package: guest-stand-in
+Version: 1
+Architecture: all
+Maintainer: nobody <root@localhost>
+Provides: lightdm-greeter, libglx-mesa0, cpp, x11-utils, x11-xserver-utils, fontconfig-config
+Description: stands for what is not needed in a guest
+";
 /// What is unpacked but not needed, to keep the image small.
 const LEFT_OUT: [&str; 5] = [
     "/usr/share/man/*",
@@ -104,6 +117,7 @@ fn make(folder: &Path, suite: &str) -> Result<()> {
     std::fs::write(&customize, CUSTOMIZE).context(|| format!("cannot write {}", customize.display()))?;
     let executable = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(&customize, executable).context(|| format!("chmod {}", customize.display()))?;
+    let stand_in = make_stand_in(&at("stand-in"))?;
     let root = at("root");
     let mut install = Command::new("unshare");
     // In a mount table of its own: whatever an end before time leaves mounted is gone with it, and what removes the
@@ -113,6 +127,9 @@ fn make(folder: &Path, suite: &str) -> Result<()> {
     install.args(LEFT_OUT.map(|files| format!("--dpkgopt=path-exclude={files}")));
     install.args(["--dpkgopt=force-unsafe-io", "--format=directory"]);
     install.arg(format!("--include={}", PACKAGES.join(",")));
+    let inside =
+        "cp {} \"$1/stand-in.deb\" && chroot \"$1\" dpkg --install /stand-in.deb && rm \"$1/stand-in.deb\"";
+    install.arg(format!("--essential-hook={}", inside.replace("{}", &stand_in.display().to_string())));
     install.arg(format!("--customize-hook={} \"$1\"", customize.display()));
     install.arg(suite).arg(&root).arg(source_line(&mirror()?, suite));
     run_ok(install.env("LC_ALL", "C.UTF-8"), INSTALL_LIMIT)?;
@@ -123,4 +140,15 @@ fn make(folder: &Path, suite: &str) -> Result<()> {
     // Its mode comes with it, which ssh insists on.
     std::fs::copy(&key, at("id_ed25519")).context(|| format!("cannot copy {}", key.display()))?;
     remove(&root)
+}
+
+/// A package that is nothing but its name.
+fn make_stand_in(folder: &Path) -> Result<PathBuf> {
+    let control = folder.join("DEBIAN/control");
+    std::fs::create_dir_all(folder.join("DEBIAN")).context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::write(&control, STAND_IN).context(|| format!("cannot write {}", control.display()))?;
+    let package = folder.with_extension("deb");
+    let mut build = Command::new("dpkg-deb");
+    run_ok(build.args(["--root-owner-group", "--build"]).args([folder, &package]), FORMAT_LIMIT)?;
+    Ok(package)
 }

@@ -22,8 +22,13 @@ mod abuse;
 mod admins;
 mod boots;
 mod doors;
+mod notes;
+mod screens;
+mod scripts;
 mod stacks;
 mod suite;
+mod tellers;
+mod watchd;
 
 use std::process::ExitCode;
 
@@ -39,6 +44,10 @@ fn suites() -> Vec<Suite> {
         Suite::new("admins", admins::checks).with_payload(admins::payload),
         Suite::new("stacks", stacks::checks).with_payload(stacks::payload),
         Suite::new("abuse", abuse::checks).with_payload(abuse::payload),
+        Suite::new("scripts", scripts::checks).with_payload(scripts::payload),
+        Suite::new("tellers", tellers::checks).with_payload(tellers::payload),
+        Suite::new("watchd", watchd::checks).with_payload(watchd::payload),
+        Suite::new("screens", screens::checks).with_payload(screens::payload),
     ]
 }
 
