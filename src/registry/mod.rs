@@ -116,7 +116,7 @@ impl Registry {
 
     /// The folder in which `src/scripts` keeps what it has done.
     pub fn scripts(&self) -> Result<OwnedFd, Error> {
-        sys::path::private_directory(self.folder.as_fd(), "scripts").map_err(failed)
+        sys::path::private_directory(self.folder.as_fd(), state::SCRIPTS).map_err(failed)
     }
 
     /// Takes away everything that belongs to nobody alive. Safe at any moment, any number of times.

@@ -14,6 +14,8 @@ use crate::sys::path::Kind;
 const NAME: &str = "session-sandbox";
 /// The file that is written last, with the boot in it.
 const READY: &str = "boot";
+/// The folder in which `src/scripts` keeps what it has done.
+pub(super) const SCRIPTS: &str = "scripts";
 /// Room for some tens of thousands of sessions.
 const SIZE: &str = "512M";
 
@@ -41,7 +43,7 @@ pub(super) fn open() -> sys::Result<OwnedFd> {
     // Attached first and set apart then: the kernel attaches nothing unbindable where mounts are shared.
     sys::mount::set_attributes(folder.as_fd(), Attributes::empty(), Some(Propagation::Private), false)?;
     sys::mount::set_attributes(folder.as_fd(), Attributes::empty(), Some(Propagation::Unbindable), false)?;
-    for name in [scope::FOLDER, session::SESSIONS, session::USERS, prepared::FOLDER] {
+    for name in [scope::FOLDER, session::SESSIONS, session::USERS, prepared::FOLDER, SCRIPTS] {
         sys::path::private_directory(folder.as_fd(), name)?;
     }
     session::prepare(folder.as_fd())?;

@@ -37,7 +37,8 @@ impl Stage<'_> {
     pub fn watch(&self, session: &str, sign: Sign) -> Result<(), Error> {
         let watched = match sign {
             Sign::Held(pipe) => {
-                if tell_daemon(session, &pipe) {
+                // session-watchd knows the host's own configuration and no other.
+                if self.config.is_none() && tell_daemon(session, &pipe) {
                     return Ok(());
                 }
                 pipe

@@ -33,8 +33,9 @@ const SILENT: c_int = 0x8000;
 const ERROR_MESSAGE: c_int = 3;
 /// PAM_TEXT_INFO.
 const TEXT_INFO: c_int = 4;
-/// The name under which the module keeps its state in a PAM handle.
-const DATA: &CStr = c"session-sandbox";
+/// The name under which the module keeps its state in a PAM handle begins with this, and goes on with the line's words: two
+/// lines of one stack open two sessions, and each closes its own.
+const DATA: &str = "session-sandbox";
 /// As long a line as is given to the log.
 const LINE_MAX: usize = 2000;
 
@@ -108,6 +109,8 @@ unsafe extern "C" {
 #[derive(Debug)]
 pub(crate) struct Pam<'call> {
     raw: *mut RawHandle,
+    /// The name of the state.
+    data: CString,
     _call: PhantomData<&'call RawHandle>,
 }
 
@@ -140,11 +143,11 @@ impl Pam<'_> {
     pub(crate) fn state(&self) -> Result<&State, String> {
         let mut data: *const c_void = std::ptr::null();
         // SAFETY: the handle is PAM's; what is written is a pointer that this module has given to it.
-        let mut code = unsafe { pam_get_data(self.raw, DATA.as_ptr(), &raw mut data) };
+        let mut code = unsafe { pam_get_data(self.raw, self.data.as_ptr(), &raw mut data) };
         if code != 0 || data.is_null() {
             let made: *mut State = Box::into_raw(Box::new(RefCell::new(None)));
             // SAFETY: PAM keeps the pointer until it calls `forget_state` with it, once.
-            code = unsafe { pam_set_data(self.raw, DATA.as_ptr(), made.cast(), forget_state) };
+            code = unsafe { pam_set_data(self.raw, self.data.as_ptr(), made.cast(), forget_state) };
             if code != 0 {
                 // SAFETY: PAM did not take it.
                 drop(unsafe { Box::from_raw(made) });
@@ -287,7 +290,7 @@ unsafe fn guarded(
     }
     // Without a hook a panic writes to the standard error of a process that is not ours.
     std::panic::set_hook(Box::new(|_| ()));
-    let pam = Pam { raw, _call: PhantomData };
+    let mut pam = Pam { raw, data: CString::default(), _call: PhantomData };
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let count = usize::try_from(count).unwrap_or(0);
         let arguments = if arguments.is_null() || count == 0 {
@@ -298,6 +301,8 @@ unsafe fn guarded(
         };
         // SAFETY: the caller's promise.
         let texts: Vec<String> = arguments.iter().filter_map(|argument| unsafe { text(*argument) }).collect();
+        // They come from C strings, and hold no NUL.
+        pam.data = CString::new(format!("{DATA} {}", texts.join(" "))).unwrap_or_default();
         work(&pam, &Options::of(texts.iter().map(String::as_str)))
     }));
     done.unwrap_or_else(|payload| {

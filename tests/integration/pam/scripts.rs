@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         own("scripts: a slow one is waited for, a hanging one is not", slow),
         own("scripts: a program that was killed over its beginning", killed_helper),
         own("scripts: root and the exempt group run none, a mistake refuses others", exempt),
+        own("scripts: several lines of one stack, each its own", several_lines),
         own("scripts: a line of pam_exec", as_pam_exec),
         own("scripts: a line of pam_script", as_pam_script),
         own("scripts: a line of the older pam_script", as_on_session),
@@ -318,6 +319,35 @@ fn exempt() -> Verdict {
     let open = std::fs::read_dir("/run/session-sandbox/scripts");
     ensure!(open.is_err() || scripts.until_over().is_ok(), "something is left");
     Ok(())
+}
+
+fn several_lines() -> Verdict {
+    let scripts = Scripts::new("scope = \"user\"", "", "")?;
+    scripts.script("added/10W-one", "")?;
+    scripts.script("removed/10W-one", "")?;
+    let log = scripts.stage.world.path("log").display().to_string();
+    let say = hook(&scripts, "say", &format!("echo exec $PAM_TYPE >> {log}"))?;
+    let line = |options: &str| -> Result<String, libtest_mimic::Failed> {
+        scripts.service(options)?;
+        let text = std::fs::read_to_string(format!("/etc/pam.d/{SERVICE}"))?;
+        Ok(text.lines().last().unwrap_or_default().to_owned())
+    };
+    // Scripts early, another module's line, and the view at last.
+    let stack = [line("scripts=only")?, line(&format!("as=pam_exec {say}"))?, line("scripts=no")?].join("\n");
+    scripts.stage.stack(SERVICE, &format!("{stack}\n"))?;
+    let text = scripts.stage.calls("open where close where")?;
+    ensure!(text.contains("open: 0\nwhere: away\nclose: 0\nwhere: home\n"), "{text}");
+    scripts.until_log("10W-one removed")?;
+    scripts.until_log("exec close_session")?;
+    scripts.until_over()?;
+    let ran = scripts.log();
+    ensure_eq!(ran.lines().count(), 4, "{ran}");
+    // The last line refuses, and what the others began ends.
+    scripts.stage.world.map("moed = 1", "")?;
+    let text = scripts.stage.calls("open")?;
+    ensure!(text.contains(&format!("open: {SESSION_ERROR}\n")), "{text}");
+    until("what was begun has ended", || (scripts.log().lines().count() == 8).then_some(()))?;
+    scripts.until_over()
 }
 
 /// A service with a line of another module's, and nothing of ours but the module's name.
