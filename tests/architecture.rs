@@ -155,7 +155,7 @@ fn check(source: &Source<'_>, names: &BTreeMap<String, String>) -> Vec<Finding> 
         }
     }
     let heads_a_folder = source.path.ends_with("/mod.rs") && source.depth() == 1;
-    if (heads_a_folder || module == "bin") && module != UNSAFE_FOLDER && !forbids_unsafe(&tokens) {
+    if (heads_a_folder || module == "bin") && module != UNSAFE_FOLDER && !forbids_unsafe(&tokens, module) {
         find(1, "must be headed by #![forbid(unsafe_code)]: a lint that is only denied can be allowed again below".to_owned());
     }
     if module == "lib"
@@ -210,16 +210,28 @@ fn check_edge(
     }
 }
 
-fn forbids_unsafe(tokens: &[Token]) -> bool {
-    let header = ["#", "!", "[", "forbid", "(", "unsafe_code", ")", "]"];
-    tokens.windows(header.len()).any(|window| window.iter().map(|token| token.text.as_str()).eq(header))
+/// By `#![forbid(unsafe_code)]`; or by a `deny` and nothing else that names the lint, in a program whose `main` is the one
+/// that `src/sys/start.rs` writes.
+fn forbids_unsafe(tokens: &[Token], module: &str) -> bool {
+    let has = |words: &[&str]| {
+        tokens
+            .windows(words.len())
+            .any(|window| window.iter().map(|token| token.text.as_str()).eq(words.iter().copied()))
+    };
+    let names_lint = |token: &&Token| token.text == "unsafe_code";
+    has(&["#", "!", "[", "forbid", "(", "unsafe_code", ")", "]"])
+        || module == "bin"
+            && has(&["session_sandbox", "::", "program", "!"])
+            && has(&["#", "!", "[", "deny", "(", "unsafe_code", ")", "]"])
+            && tokens.iter().filter(names_lint).count() == 1
 }
 
-/// What `pub use` makes of the crate's root: `Error` -> `error`.
+/// What is named at the crate's root and lives elsewhere: `Error` -> `error`, by `pub use`; and the macro of `src/sys`.
 fn re_exports(lib: &str) -> BTreeMap<String, String> {
     let tokens = tokens(lib);
     let paths = named_paths(&tokens).into_iter().filter(|named| named.segments.len() > 1);
-    paths.filter_map(|named| Some((named.segments.last()?.clone(), named.segments[0].clone()))).collect()
+    let used = paths.filter_map(|named| Some((named.segments.last()?.clone(), named.segments[0].clone())));
+    used.chain([("program".to_owned(), UNSAFE_FOLDER.to_owned())]).collect()
 }
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -338,8 +350,7 @@ fn every_row_of_the_table_leads_down() {
 
 /// The messages about one file with this text.
 fn found(path: &str, text: &str) -> Vec<String> {
-    let names =
-        BTreeMap::from([("Error".to_owned(), "error".to_owned()), ("Plan".to_owned(), "plan".to_owned())]);
+    let names = re_exports("pub use error::Error; pub use plan::Plan;");
     check(&Source { path, text }, &names).iter().map(ToString::to_string).collect()
 }
 
@@ -436,6 +447,11 @@ fn unsafe_outside_of_sys_is_found() {
         assert!(found(path, "//! #![forbid(unsafe_code)]\n")[0].contains("must be headed by"), "{path}");
         assert!(found(path, "#![deny(unsafe_code)]\n")[0].contains("must be headed by"), "{path}");
     }
+    let program = "#![deny(unsafe_code)]\nsession_sandbox::program!(report);\n";
+    assert_eq!(found("src/bin/session-scripts.rs", program), Vec::<String>::new());
+    let allowed = format!("{program}#[allow(unsafe_code)]\nmod more;\n");
+    assert!(found("src/bin/session-scripts.rs", &allowed)[0].contains("must be headed by"));
+    assert!(found("src/run/mod.rs", program)[0].contains("must be headed by"));
     assert_eq!(found("src/sys/mod.rs", "#![allow(unsafe_code)]\n"), Vec::<String>::new());
 }
 

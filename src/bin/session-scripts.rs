@@ -1,9 +1,9 @@
 //! Runs the scripts of a session that begins, or of one that has ended.
-#![forbid(unsafe_code)]
+#![cfg_attr(all(target_env = "gnu", not(test)), no_main)]
+#![deny(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::ExitCode;
 
 use session_sandbox::cli::scripts::{self as cli, Asked, Reading, Verb};
 use session_sandbox::model::scripts::Event;
@@ -16,15 +16,17 @@ use session_sandbox::scripts::told::{self, Told, Who};
 use session_sandbox::scripts::{background, filter, text};
 use session_sandbox::{Error, ErrorKind, doctor, host, run, sys};
 
-fn main() -> ExitCode {
+session_sandbox::program!(report);
+
+fn report() -> u8 {
     match scripts() {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => status,
         Err(error) => {
             // An error that cannot be shown is still the exit status, and the log has it, too.
             let _ = writeln!(std::io::stderr(), "session-scripts: {}", error.chain());
             let line = text::printable(&error.without_remedy());
             sys::log::line(sys::log::Priority::Error, "session-scripts", &line);
-            ExitCode::from(error.kind().exit_code())
+            error.kind().exit_code()
         }
     }
 }
@@ -69,7 +71,7 @@ fn scripts() -> Result<u8, Error> {
                 // logind's word of it may come when it has ended already.
                 Some(pid) if source == Source::Logind => arrive::leader(pid).ok(),
                 Some(pid) => Some(arrive::leader(pid)?),
-                None => told.parent_leads.then_some(parent),
+                None => arrive::leading(told.leads, parent)?,
             };
             let stage = Stage { registry: &registry, policy: &policy, config };
             let Some(who) = &told.who else {

@@ -44,6 +44,7 @@ pub(crate) use record::now;
 pub use record::{Keeper, NamespaceRecord, SessionRecord};
 pub use scope::{Door, Living, LockedScope, Next, Published, Watch};
 pub use session::Session;
+pub use state::FOLDER;
 pub use sweep::Swept;
 
 /// How long anybody waits for a lock.

@@ -10,6 +10,8 @@ use crate::sys;
 use crate::sys::mount::{Attributes, Propagation};
 use crate::sys::path::Kind;
 
+/// Where it is.
+pub const FOLDER: &str = "/run/session-sandbox";
 /// Its name in `/run`.
 const NAME: &str = "session-sandbox";
 /// The file that is written last, with the boot in it.
@@ -27,7 +29,7 @@ pub(super) fn open() -> sys::Result<OwnedFd> {
         return Ok(below);
     }
     // One process makes it; the lock lies on the directory that it covers.
-    sys::lock::lock_within(below.as_fd(), "/run/session-sandbox", LOCK_LIMIT)?;
+    sys::lock::lock_within(below.as_fd(), FOLDER, LOCK_LIMIT)?;
     let now = sys::path::private_directory(run.as_fd(), NAME)?;
     if is_ready(&now)? {
         return Ok(now);

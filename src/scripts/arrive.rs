@@ -7,10 +7,12 @@ use super::environment::Variables;
 use super::journal::{Line, now};
 use super::journals::Journals;
 use super::session::{Session, Source};
+use super::told::Leads;
 use super::watch::Sign;
 use crate::error::{Error, ErrorKind};
 use crate::model::scripts::Event;
 use crate::registry::{ProcessId, SessionRecord};
+use crate::sys;
 
 /// How long a session that somebody else began is waited for, beyond the limit for all its scripts.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -166,6 +168,25 @@ fn record(session: &Session) -> Result<SessionRecord, Error> {
 /// The process that has started this one.
 pub fn parent() -> Result<ProcessId, Error> {
     leader(rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get()))
+}
+
+/// The leader that whoever tells of a session stands below; `parent` has started the one that tells.
+pub fn leading(leads: Leads, parent: ProcessId) -> Result<Option<ProcessId>, Error> {
+    let (names, or_parent) = match leads {
+        Leads::Nobody => return Ok(None),
+        Leads::Parent => return Ok(Some(parent)),
+        Leads::Ancestor { names, or_parent } => (names, or_parent),
+    };
+    let mut pid = parent.pid;
+    while pid > 1 {
+        let asked = sys::pidfd::parent_and_name(pid).map_err(crate::registry::failed)?;
+        let Some((above, name)) = asked else { break };
+        if names.contains(&name.as_str()) {
+            return leader(pid).map(Some);
+        }
+        pid = above;
+    }
+    Ok(or_parent.then_some(parent))
 }
 
 /// The process with this number, for a session's leader.

@@ -19,13 +19,15 @@ use super::session::Session;
 use super::task::{self, Around, View};
 use crate::error::{Error, ErrorKind};
 use crate::model::scripts::{Event, Launcher, Place};
-use crate::registry::Registry;
+use crate::registry::{self, Registry};
 use crate::sys;
 use crate::sys::process::{Fork, NewNamespaces};
 
 /// The program that systemd and the at daemon are given.
 const PROGRAM: &str = "/usr/bin/session-scripts";
 const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
+/// There where systemd runs the host: sd_booted(3).
+const SYSTEMD: &str = "/run/systemd/system";
 const AT: &str = "/usr/bin/at";
 /// How long either may take to accept a job.
 const ACCEPTANCE: Duration = Duration::from_secs(10);
@@ -175,21 +177,57 @@ fn living(registry: &Registry, name: &str, generation: u32) -> Result<Option<Vie
 fn hand_over(launcher: Launcher, config: Option<&str>, session: &str, number: &str) -> Result<(), Error> {
     let mut command = vec![PROGRAM.to_owned(), "background".to_owned(), format!("--name={number}")];
     command.extend(config.map(|config| format!("--config={config}")));
-    let (program, arguments, input) = match launcher {
-        Launcher::At => (AT, vec!["now".to_owned()], Some(format!("exec {}\n", command.join(" ")))),
-        _ => {
-            let mut arguments = vec![
-                "--quiet".to_owned(),
-                "--collect".to_owned(),
-                "--no-ask-password".to_owned(),
-                format!("--unit=session-scripts-{session}-{}", number.rsplit('-').next().unwrap_or("0")),
-                format!("--description=Session scripts of {session}"),
-                "--".to_owned(),
-            ];
-            arguments.extend(command);
-            (SYSTEMD_RUN, arguments, None)
+    if launcher == Launcher::At {
+        return start(AT, vec!["now".to_owned()], Some(format!("exec {}\n", command.join(" "))));
+    }
+    start(SYSTEMD_RUN, as_unit(session, number.rsplit('-').next().unwrap_or("0"), command), None)
+}
+
+/// Has systemd, where it runs the host, run the scripts of the session's end, and says whether it does. A process that
+/// comes from a login is in the login's control group, or in the display manager's service: whatever is there when that is
+/// stopped is asked to end, and killed then.
+pub(super) fn hand_over_end(config: Option<&str>, session: &str) -> bool {
+    if !std::path::Path::new(SYSTEMD).is_dir() || !is_seen_by_systemd() {
+        return false;
+    }
+    let mut command =
+        vec![PROGRAM.to_owned(), "removed".to_owned(), format!("--name={session}"), "--wait".to_owned()];
+    command.extend(config.map(|config| format!("--config={config}")));
+    match start(SYSTEMD_RUN, as_unit(session, "end", command), None) {
+        Ok(()) => true,
+        Err(error) => {
+            log::error(&format!("{}; done by a process of our own", error.without_remedy()));
+            false
         }
-    };
+    }
+}
+
+/// Does systemd see the same program and the same state as this process, which may be in a container or a test?
+fn is_seen_by_systemd() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: String| std::fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+    [PROGRAM, registry::FOLDER].into_iter().all(|path| {
+        let here = identity(path.to_owned());
+        here.is_some() && here == identity(format!("/proc/1/root{path}"))
+    })
+}
+
+/// The arguments with which systemd-run makes a service of `command`.
+fn as_unit(session: &str, what: &str, command: Vec<String>) -> Vec<String> {
+    let mut arguments = vec![
+        "--quiet".to_owned(),
+        "--collect".to_owned(),
+        "--no-ask-password".to_owned(),
+        format!("--unit=session-scripts-{session}-{what}"),
+        format!("--description=Session scripts of {session}"),
+        "--".to_owned(),
+    ];
+    arguments.extend(command);
+    arguments
+}
+
+/// Starts `program`, which is to accept a job, and waits until it has.
+fn start(program: &str, arguments: Vec<String>, input: Option<String>) -> Result<(), Error> {
     let failed = |error: sys::Error| {
         Error::new(ErrorKind::Host, format!("cannot hand scripts to {program}")).caused_by(error)
     };
@@ -207,7 +245,7 @@ fn hand_over(launcher: Launcher, config: Option<&str>, session: &str, number: &s
         std::iter::once(path.clone()).chain(arguments.into_iter().map(OsString::from)).collect();
     let mut refused = None;
     let watched = sys::spawn::start(stdin.as_fd(), || {
-        sys::signal::restore_defaults();
+        // What this process ignores it ignores, too: it may be started while everything around it is asked to end.
         let prepared = sys::signal::unblock_all().and_then(|()| sys::fd::close_on_exec_from(3));
         refused =
             Some(match prepared.and_then(|()| sys::process::execute(&path, &arguments, &environment)) {

@@ -170,7 +170,9 @@ fn consolekit(session: &Session, paths: bool, set: &mut impl FnMut(&str, &str)) 
     };
     if_there("CK_SESSION_SERVICE", session.fact("service").map(str::to_owned));
     let device = |tty: &str| if tty.starts_with('/') { tty.to_owned() } else { format!("/dev/{tty}") };
-    let tty = session.fact("tty").filter(|tty| !tty.is_empty() && !tty.starts_with(':'));
+    // What sshd, cron and others say in place of a terminal's name has no number.
+    let is_device = |tty: &&str| *tty == "console" || tty.ends_with(|last: char| last.is_ascii_digit());
+    let tty = session.fact("tty").filter(|tty| !tty.starts_with(':')).filter(is_device);
     let at_screen = session.fact("display").is_some_and(|display| !display.is_empty());
     if_there("CK_SESSION_DISPLAY_DEVICE", tty.filter(|_| !at_screen).map(device));
     let screen =

@@ -9,7 +9,7 @@ use super::filter;
 use super::journals::Journals;
 use super::session::Source;
 use super::status::{self, Status};
-use super::told::Told;
+use super::told::{Leads, Told};
 use crate::error::{Error, ErrorKind};
 use crate::host;
 use crate::model::path::AbsPath;
@@ -81,7 +81,7 @@ pub fn rehearse(registry: &Registry, policy: &Policy, subject: &Subject) -> Resu
     let policy = Policy { directory, gate: None, worlds: Vec::new(), rules: Vec::new(), ..policy.clone() };
     let stage = Stage { registry, policy: &policy, config: None };
     let told =
-        Told { source: Source::Hand, id: None, who: None, parent_leads: false, facts: Default::default() };
+        Told { source: Source::Hand, id: None, who: None, leads: Leads::Nobody, facts: Default::default() };
     let session = filter::session(&policy, subject, told, None, Vec::new())?;
     let session = session.ok_or_else(|| Error::new(ErrorKind::Host, "nothing would run"))?;
     let name = match stage.added(session)? {

@@ -25,10 +25,39 @@ pub struct Told {
     pub id: Option<String>,
     /// Whose it is.
     pub who: Option<Who>,
-    /// Is the caller's parent the process whose end is the session's?
-    pub parent_leads: bool,
+    /// Whose end is the session's.
+    pub leads: Leads,
     /// What else is known.
     pub facts: BTreeMap<String, String>,
+}
+
+/// The process that is taken for a session's leader, of those that have started the one that tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// None: somebody has to say that the session has ended.
+    Nobody,
+    /// Its parent.
+    Parent,
+    /// The nearest that is called so: between it and the one that tells there may be a shell, which ends at once.
+    Ancestor {
+        /// Its names, as the kernel cuts them off: 15 bytes.
+        names: &'static [&'static str],
+        /// Is it the parent where there is none?
+        or_parent: bool,
+    },
+}
+
+impl Leads {
+    fn of(source: Source) -> Self {
+        match source {
+            Source::PamExec | Source::PamScript => Self::Parent,
+            // What is like XDM may be called anything.
+            Source::Xdm => Self::Ancestor { names: &["xdm"], or_parent: true },
+            Source::LightDm => Self::Ancestor { names: &["lightdm"], or_parent: false },
+            Source::Gdm => Self::Ancestor { names: &["gdm-session-wor", "gdm3", "gdm"], or_parent: false },
+            Source::ConsoleKit | Source::Hand | Source::Logind | Source::Pam | Source::Enter => Self::Nobody,
+        }
+    }
 }
 
 /// Whoever tells in an environment: a fact, and the variables that may hold it.
@@ -129,7 +158,7 @@ pub fn told(
         source,
         id: id.filter(|id| !id.is_empty() && is_usable(id)),
         who: user.map(Who::Name).or(who),
-        parent_leads: matches!(source, Source::PamExec | Source::PamScript | Source::Xdm),
+        leads: Leads::of(source),
         facts,
     }
 }
@@ -188,7 +217,7 @@ mod tests {
         let read = told(Source::PamExec, nothing(), &pam, "77-1234");
         assert_eq!((read.who, read.id.as_deref()), (Some(Who::Name("bob".to_owned())), Some("77-1234")));
         assert_eq!(read.facts, environment(&[("tty", "pts/3"), ("pam-tty", "/dev/pts/3")]));
-        assert!(read.parent_leads);
+        assert_eq!(read.leads, Leads::Parent);
 
         let ck = environment(&[
             ("CK_SESSION_ID", "/org/freedesktop/ConsoleKit/Session4"),
@@ -197,7 +226,7 @@ mod tests {
         ]);
         let read = told(Source::ConsoleKit, nothing(), &ck, "x");
         assert_eq!((read.who, read.id.as_deref()), (Some(Who::Uid(1001)), Some("Session4")));
-        assert_eq!((read.facts["tty"].as_str(), read.parent_leads), ("tty2", false));
+        assert_eq!((read.facts["tty"].as_str(), read.leads), ("tty2", Leads::Nobody));
 
         let screen = environment(&[("USER", "bob"), ("DISPLAY", ":0"), ("XDG_SEAT", "seat0")]);
         let read = told(Source::LightDm, nothing(), &screen, "x");

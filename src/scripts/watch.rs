@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::begin::Stage;
-use super::log;
+use super::{background, log};
 use crate::error::{Error, ErrorKind};
 use crate::host;
 use crate::model::scripts::Event;
@@ -86,6 +86,7 @@ impl Stage<'_> {
     /// The session may have lasted for days: what the administrator says now counts, if it can be read.
     fn end_with_new_words(&self, session: &str) {
         let policy = match host::load_script_policy(self.config) {
+            Ok(_) if background::hand_over_end(self.config, session) => return,
             Ok(policy) => policy,
             Err(error) => {
                 let what = format!("{}; what held when it began holds", error.without_remedy());

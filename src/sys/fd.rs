@@ -19,8 +19,8 @@ pub enum Standard {
     Place,
 }
 
-/// Looks at standard input, output and error. (Rust's runtime has already opened `/dev/null` on those that were
-/// closed, before `main`.)
+/// Looks at standard input, output and error. (`/dev/null` has already been opened on those that were
+/// closed, before the program's first line.)
 pub fn standard() -> Result<[Standard; 3]> {
     let look = |fd: BorrowedFd<'_>| -> Result<Standard> {
         let flags = rustix::fs::fcntl_getfl(fd).map_err(|errno| Error::new("fcntl(F_GETFL)", errno))?;

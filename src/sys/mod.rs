@@ -26,6 +26,7 @@ pub mod process;
 pub mod scout;
 pub mod signal;
 pub mod spawn;
+pub mod start;
 pub mod user;
 
 use std::fmt;

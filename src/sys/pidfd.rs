@@ -50,21 +50,35 @@ pub fn inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>> {
 
 /// When the process with this number started, in clock ticks since boot; `None` when there is none.
 pub fn start_time(pid: i32) -> Result<Option<u64>> {
+    let Some(text) = stat(pid)? else { return Ok(None) };
+    let started = field(&text, 22)
+        .ok_or_else(|| Error::new(format!("read(\"/proc/{pid}/stat\"): no start time"), Errno::INVAL))?;
+    Ok(Some(started))
+}
+
+/// The number of a process's parent, and what the process is called, 15 bytes of it; `None` when there is none.
+pub fn parent_and_name(pid: i32) -> Result<Option<(i32, String)>> {
+    let Some(text) = stat(pid)? else { return Ok(None) };
+    let name = text.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).map_or("", |(name, _)| name);
+    Ok(field(&text, 4).map(|parent| (parent, name.to_owned())))
+}
+
+/// What proc(5) says in `/proc/PID/stat`.
+fn stat(pid: i32) -> Result<Option<String>> {
     let path = format!("/proc/{pid}/stat");
     let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
     let file = rustix::fs::open(path.as_str(), flags, rustix::fs::Mode::empty());
-    let text = match file.and_then(|file| super::path::read_all(file.as_fd())) {
-        Ok(text) => text,
-        Err(Errno::NOENT | Errno::SRCH) => return Ok(None),
-        Err(errno) => return Err(Error::new(format!("read({path:?})"), errno)),
-    };
-    // The name, in brackets, may hold anything; what follows the last bracket are fields 3 and up, and 22 is wanted.
-    let text = String::from_utf8_lossy(&text);
-    let field = text.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19));
-    field
-        .and_then(|field| field.parse().ok())
-        .map(Some)
-        .ok_or_else(|| Error::new(format!("read({path:?}): no start time"), Errno::INVAL))
+    match file.and_then(|file| super::path::read_all(file.as_fd())) {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        Err(Errno::NOENT | Errno::SRCH) => Ok(None),
+        Err(errno) => Err(Error::new(format!("read({path:?})"), errno)),
+    }
+}
+
+/// The field of that number, from 3 up: those behind the name, which is in brackets and may hold anything.
+fn field<T: std::str::FromStr>(text: &str, number: usize) -> Option<T> {
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(number - 3)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Signals: none are handled here, they are waited for; and a program starts with none ignored or blocked.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -12,20 +13,36 @@ use super::{Error, Result};
 /// The highest signal number of Linux, real-time signals included.
 const LAST_SIGNAL: libc::c_int = 64;
 
+/// What this program ignores by itself, at one time or another.
+const IGNORED_HERE: [Signal; 6] =
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGPIPE, Signal::SIGXFSZ];
+
 /// Gives every signal its default action: an ignored one would stay ignored in the next program.
 ///
 /// The kernel is asked, not the C library, which keeps two signals for itself and would leave them ignored.
 pub fn restore_defaults() {
-    // The kernel's own structure differs between machines and is nowhere larger; all zeros mean the default action,
-    // no flags and an empty mask on each.
-    let default = [0_u64; 20];
-    for number in 1..=LAST_SIGNAL {
-        // SAFETY: the structure is long enough on every machine, and is only read. The call fails for the signals that
-        // have no other action (KILL, STOP), which is as good.
+    // What the caller has said does not change; who starts many programs asks once.
+    static INHERITED: OnceLock<Vec<libc::c_int>> = OnceLock::new();
+    let inherited = INHERITED.get_or_init(|| (1..=LAST_SIGNAL).filter(|number| is_set(*number)).collect());
+    let own = IGNORED_HERE.map(|signal| signal as libc::c_int);
+    for number in inherited.iter().chain(&own) {
+        // The kernel's structure differs between machines and is nowhere larger; all zeros mean the default action, no
+        // flags and an empty mask on each.
+        let default = [0_u64; 20];
+        // SAFETY: the structure is long enough on every machine, and is only read.
         unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null_mut::<u64>(), 8)
+            libc::syscall(libc::SYS_rt_sigaction, *number, default.as_ptr(), std::ptr::null_mut::<u64>(), 8)
         };
     }
+}
+
+/// Has something been said about the signal of this number?
+fn is_set(number: libc::c_int) -> bool {
+    let mut action = [0_u64; 20];
+    // SAFETY: the structure is long enough on every machine, and is only written to. Where the call fails there is
+    // nothing to be set.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, number, std::ptr::null::<u64>(), action.as_mut_ptr(), 8) };
+    action != [0; 20]
 }
 
 /// Makes sure that children can be waited for even if the caller ignored SIGCHLD, and that a low file size limit is

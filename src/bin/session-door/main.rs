@@ -1,14 +1,14 @@
 //! The PAM module's helper: reads the map, plans, builds, and hands the way into the session to the module.
 //!
 //! Started by the module with a socket for its standard input, and by nobody else.
-#![forbid(unsafe_code)]
+#![cfg_attr(all(target_env = "gnu", not(test)), no_main)]
+#![deny(unsafe_code)]
 
 mod chroot;
 mod scripts;
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::ExitCode;
 
 use door_protocol::{Failure, OnRecord, Purpose, Reply, Request as Asked, Scripts, Way};
 use session_sandbox::model::policy::{Mode, Policy};
@@ -25,7 +25,9 @@ use scripts::Running;
 /// Variables that the program which logs the user in sets by itself.
 const OWN_VARIABLES: [&str; 4] = ["HOME", "SHELL", "USER", "LOGNAME"];
 
-fn main() -> ExitCode {
+session_sandbox::program!(report);
+
+fn report() -> u8 {
     let socket = std::io::stdin();
     let answered = listen(socket.as_fd()).and_then(|(asked, leader)| {
         answer(&asked, leader, socket.as_fd()).or_else(|error| {
@@ -34,11 +36,11 @@ fn main() -> ExitCode {
         })
     });
     match answered {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             // Somebody has started it by hand.
             let _ = writeln!(std::io::stderr(), "session-door: {}", error.chain());
-            ExitCode::from(error.kind().exit_code())
+            error.kind().exit_code()
         }
     }
 }

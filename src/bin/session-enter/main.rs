@@ -1,21 +1,23 @@
 //! Opens a user's private root and runs a program in it.
-#![forbid(unsafe_code)]
+#![cfg_attr(all(target_env = "gnu", not(test)), no_main)]
+#![deny(unsafe_code)]
 
 mod scripts;
 
 use std::io::Write;
-use std::process::ExitCode;
 
 use session_sandbox::cli::{self, Action, DryRun, Purpose, Reading};
 use session_sandbox::{Error, ErrorKind, host, plan, run};
 
-fn main() -> ExitCode {
+session_sandbox::program!(report);
+
+fn report() -> u8 {
     match run() {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => status,
         Err(error) => {
             // An error that cannot be shown is still the exit status.
             let _ = writeln!(std::io::stderr(), "session-enter: {}", error.chain());
-            ExitCode::from(error.kind().exit_code())
+            error.kind().exit_code()
         }
     }
 }
