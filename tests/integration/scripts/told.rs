@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         own("called by pam_script's names it does what they say", by_name),
         own("called by ConsoleKit it does what ConsoleKit tells", consolekit),
         own("display managers tell of a session in their environment", display_managers),
+        own("a display manager that is killed ends its sessions", manager_killed),
         own("a session can be read of while it lives, as ConsoleKit's readers know it", tree),
         own("what others tell is believed as far as it is usable", unusable),
     ]
@@ -217,6 +218,31 @@ fn display_managers() -> Verdict {
     let run = site.call("added", &["--from", "lightdm"]).env("USER", &site.bob.name).env("DISPLAY", ":0");
     run.finish()?.expect_code(1)?;
     site.until_nothing_is_left()
+}
+
+fn manager_killed() -> Verdict {
+    let site = Site::new("")?;
+    folders(&site)?;
+    for (source, name) in
+        [("lightdm", "lightdm"), ("gdm", "gdm-session-worker"), ("gdm", "gdm3"), ("xdm", "xdm")]
+    {
+        site.clear();
+        let program = site.world.path(name);
+        std::fs::copy("/bin/sh", &program)?;
+        // As from a script of the administrator's: what has called us ends at once.
+        let script = format!("sh -c '$S added --config $C --from {source}; true'; echo done; read line");
+        let run = Run::new(&program).args(["-c", &script]).env("S", SESSION_SCRIPTS);
+        let run =
+            run.env("C", site.world.path("scripts.conf")).env("USER", &site.bob.name).env("DISPLAY", ":0");
+        let mut manager = run.piped_input().start()?;
+        manager.expect("done")?;
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        ensure_eq!(site.trace().len(), 1, "{name} lives");
+        manager.signal(Signal::KILL)?;
+        until("the session has ended", || (site.trace().len() == 2).then_some(()))?;
+        site.until_nothing_is_left()?;
+    }
+    Ok(())
 }
 
 fn tree() -> Verdict {
