@@ -3,8 +3,8 @@
 //! The work is written into a file first. Whoever does it, a forked child here or `session-scripts background` there,
 //! takes the file, so that it is done once.
 
-use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::ffi::{CStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ const AT: &str = "/usr/bin/at";
 /// How long either may take to accept a job.
 const ACCEPTANCE: Duration = Duration::from_secs(10);
 /// What such a process is called.
-const NAME: &std::ffi::CStr = c"session-scripts";
+const NAME: &CStr = c"session-scripts";
 
 /// Some scripts of a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -92,21 +92,34 @@ pub(super) fn submit(
 pub(super) fn fork_and_do(registry: &Registry, work: Work, journal: Option<&Journal>) -> Result<(), Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Host, "cannot go on in the background").caused_by(error);
-    // Two forks, so that it is nobody's child here.
     let Some(journal) = journal else {
         return Err(Error::new(ErrorKind::Host, format!("there is no record of {}", work.session)));
     };
-    match sys::process::fork(NewNamespaces::default()).map_err(failed)? {
-        Fork::Parent(child) => sys::signal::wait_for_end(child).map_err(failed),
+    detach(registry, NAME, &[journal.as_fd(), journal.folder()], || {
+        let _ = carry_out(registry, work, journal);
+    })
+    .map_err(failed)
+}
+
+/// Does `work` in a process called `name`, which nobody waits for and which has nothing of this one's open but `kept`.
+pub(super) fn detach(
+    registry: &Registry,
+    name: &CStr,
+    kept: &[BorrowedFd<'_>],
+    work: impl FnOnce(),
+) -> sys::Result<()> {
+    // Two forks, so that it is nobody's child here.
+    match sys::process::fork(NewNamespaces::default())? {
+        Fork::Parent(child) => sys::signal::wait_for_end(child),
         Fork::Child => {
             let forked =
                 sys::process::new_session().and_then(|()| sys::process::fork(NewNamespaces::default()));
             if let Ok(Fork::Child) = forked {
                 let alone = sys::fd::drop_standard()
-                    .and_then(|()| sys::process::set_name(NAME))
-                    .and_then(|()| registry.close_all_but_this(&[journal.as_fd(), journal.folder()]));
+                    .and_then(|()| sys::process::set_name(name))
+                    .and_then(|()| registry.close_all_but_this(kept));
                 if alone.is_ok() {
-                    let _ = carry_out(registry, work, journal);
+                    work();
                 }
             }
             sys::process::exit_now(0)

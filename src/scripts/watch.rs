@@ -14,7 +14,6 @@ use crate::host;
 use crate::model::scripts::Event;
 use crate::registry::ProcessId;
 use crate::sys;
-use crate::sys::process::{Fork, NewNamespaces};
 
 /// Where session-watchd listens.
 pub const SOCKET: &str = "/run/session-watchd/socket";
@@ -60,27 +59,16 @@ impl Stage<'_> {
 
     /// In a process that nobody waits for: waits for `sign`, and then runs the scripts of the end.
     fn in_background(&self, session: &str, sign: Option<BorrowedFd<'_>>) -> Result<(), Error> {
-        match sys::process::fork(NewNamespaces::default()).map_err(failed)? {
-            Fork::Parent(child) => sys::signal::wait_for_end(child).map_err(failed),
-            Fork::Child => {
-                let forked =
-                    sys::process::new_session().and_then(|()| sys::process::fork(NewNamespaces::default()));
-                if let Ok(Fork::Child) = forked {
-                    // Above all not the other end of the pipe, with which the session would never end.
-                    let alone = sys::fd::drop_standard()
-                        .and_then(|()| sys::process::set_name(NAME))
-                        .and_then(|()| sys::signal::ignore_requests_to_end())
-                        .and_then(|()| self.registry.close_all_but_this(sign.as_slice()));
-                    if alone.is_ok() {
-                        if let Some(sign) = sign {
-                            wait_for(sign);
-                        }
-                        self.end_with_new_words(session);
-                    }
+        // What is kept is above all not the other end of the pipe, with which the session would never end.
+        background::detach(self.registry, NAME, sign.as_slice(), || {
+            if sys::signal::ignore_requests_to_end().is_ok() {
+                if let Some(sign) = sign {
+                    wait_for(sign);
                 }
-                sys::process::exit_now(0)
+                self.end_with_new_words(session);
             }
-        }
+        })
+        .map_err(failed)
     }
 
     /// The session may have lasted for days: what the administrator says now counts, if it can be read.

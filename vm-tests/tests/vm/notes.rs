@@ -174,6 +174,31 @@ pub fn one_session(guest: &Guest) -> vm_tests::Result<Vec<Note>> {
     }
 }
 
+/// With a logind that kills what a session leaves, the scripts of the end go on: whoever watches for the end may be among
+/// what is killed, they are run elsewhere.
+pub fn under_a_killing_logind(guest: &Guest) -> Verdict {
+    let conf = "/etc/systemd/logind.conf.d/kills.conf";
+    guest.root_ok(&format!(
+        "mkdir -p $(dirname {conf}); printf '[Login]\\nKillUserProcesses=yes\\n' >{conf}; systemctl restart systemd-logind"
+    ))?;
+    let survived = outlives_its_session(guest);
+    guest.root_ok(&format!("rm {conf}; systemctl restart systemd-logind"))?;
+    survived
+}
+
+fn outlives_its_session(guest: &Guest) -> Verdict {
+    fresh(guest)?;
+    hold(guest, "removed", "20-workspace.sh")?;
+    let login = Login::begin(guest)?;
+    wait(guest, "added", "70-then.sh")?;
+    login.end()?;
+    wait(guest, "removed", "20-workspace.sh")?;
+    guest.root_ok("while loginctl list-sessions --no-legend | grep -q bob; do sleep 0.1; done")?;
+    release(guest, "removed", "20-workspace.sh")?;
+    one_session(guest)?;
+    Ok(())
+}
+
 /// A login of bob's by ssh that lasts until it is ended.
 pub struct Login {
     child: Child,

@@ -31,8 +31,8 @@ pub fn checks() -> Vec<Check> {
         Check::new("login is killed on the console: the scripts of the end run once", killed_login),
         Check::new("a slow script of the end delays nobody's login, and is shown", slow_end),
         Check::new(
-            "where logind kills what users leave, no script of the end is lost without a word",
-            killing_logind,
+            "where logind kills what users leave, the scripts of the end go on",
+            notes::under_a_killing_logind,
         ),
         Check::new("a required script that fails refuses the login", refused),
         Check::new("with the at daemon as launcher", |guest| launcher(guest, "at", "atq | grep -q '='")),
@@ -202,30 +202,6 @@ fn slow_end(guest: &Guest) -> Verdict {
     let ends =
         notes.iter().filter(|note| note.script == "10W-settings.sh" && note.event == "removed").count();
     ensure(ends == 2, format!("two sessions have ended: {notes:?}"))
-}
-
-/// Whoever watches for the end is among what is killed. The scripts of the end are not: systemd runs them elsewhere.
-fn killing_logind(guest: &Guest) -> Verdict {
-    let conf = "/etc/systemd/logind.conf.d/kills.conf";
-    guest.root_ok(&format!(
-        "mkdir -p $(dirname {conf}); printf '[Login]\\nKillUserProcesses=yes\\n' >{conf}; systemctl restart systemd-logind"
-    ))?;
-    let survived = survives_its_session(guest);
-    guest.root_ok(&format!("rm {conf}; systemctl restart systemd-logind"))?;
-    survived
-}
-
-fn survives_its_session(guest: &Guest) -> Verdict {
-    notes::fresh(guest)?;
-    notes::hold(guest, "removed", "20-workspace.sh")?;
-    let login = Login::begin(guest)?;
-    notes::wait(guest, "added", "70-then.sh")?;
-    login.end()?;
-    notes::wait(guest, "removed", "20-workspace.sh")?;
-    guest.root_ok("while loginctl list-sessions --no-legend | grep -q bob; do sleep 0.1; done")?;
-    notes::release(guest, "removed", "20-workspace.sh")?;
-    notes::one_session(guest)?;
-    Ok(())
 }
 
 fn refused(guest: &Guest) -> Verdict {

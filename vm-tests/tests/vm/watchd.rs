@@ -7,7 +7,6 @@ use crate::suite::{Check, Verdict};
 
 /// As long as a test wants it to be gone.
 const STAYS_DOWN: &str = "[Service]\nRestart=no\n";
-const KILLS: &str = "[Login]\nKillUserProcesses=yes\n";
 /// A session of that class, as a display manager begins one.
 const OF_CLASS: &str = "systemd-run --quiet --collect --unit=of-class --uid=bob -p PAMName=login";
 
@@ -32,7 +31,7 @@ pub fn checks() -> Vec<Check> {
         }),
         Check::new(
             "where logind kills what users leave the scripts of the end are not cut off",
-            kill_user_processes,
+            notes::under_a_killing_logind,
         ),
         Check::new("with scripts=no in the module's line logind tells of sessions", scripts_no),
     ]
@@ -174,23 +173,6 @@ fn both(guest: &Guest) -> Verdict {
     notes::wait(guest, "removed", "10W-settings.sh")?;
     notes::one_session(guest)?;
     killed(guest, "pam")
-}
-
-fn kill_user_processes(guest: &Guest) -> Verdict {
-    guest.root_ok(&format!(
-        "mkdir -p /etc/systemd/logind.conf.d; printf '%s' '{KILLS}' >/etc/systemd/logind.conf.d/kills.conf; systemctl restart systemd-logind"
-    ))?;
-    notes::fresh(guest)?;
-    notes::hold(guest, "removed", "20-workspace.sh")?;
-    let login = Login::begin(guest)?;
-    notes::wait(guest, "added", "70-then.sh")?;
-    login.end()?;
-    notes::wait(guest, "removed", "20-workspace.sh")?;
-    guest.root_ok("while loginctl list-sessions --no-legend | grep -q bob; do sleep 0.1; done")?;
-    notes::release(guest, "removed", "20-workspace.sh")?;
-    notes::one_session(guest)?;
-    guest.root_ok("rm /etc/systemd/logind.conf.d/kills.conf; systemctl restart systemd-logind")?;
-    Ok(())
 }
 
 fn scripts_no(guest: &Guest) -> Verdict {
