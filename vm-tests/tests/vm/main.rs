@@ -45,9 +45,9 @@ fn suites() -> Vec<Suite> {
         Suite::new("stacks", stacks::checks).with_payload(stacks::payload),
         Suite::new("abuse", abuse::checks).with_payload(abuse::payload),
         Suite::new("scripts", scripts::checks).with_payload(scripts::payload),
-        Suite::new("tellers", tellers::checks).with_payload(tellers::payload),
-        Suite::new("watchd", watchd::checks).with_payload(watchd::payload),
-        Suite::new("screens", screens::checks).with_payload(screens::payload),
+        Suite::new("tellers", tellers::checks).with_payload(tellers::payload).once(),
+        Suite::new("watchd", watchd::checks).with_payload(watchd::payload).once(),
+        Suite::new("screens", screens::checks).with_payload(screens::payload).once(),
     ]
 }
 
