@@ -157,7 +157,7 @@ fn later(asked: &Asked) -> Result<u8, Error> {
     let stage = Stage { registry: &registry, policy: &policy, config: asked.config.as_deref() };
     if asked.verb == Verb::Sweep {
         registry.sweep()?;
-        return stage.sweep().map(|_| 0);
+        return stage.sweep().map(|()| 0);
     }
     background::take_and_do(&registry, asked.name.as_deref().unwrap_or_default()).map(|()| 0)
 }

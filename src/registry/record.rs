@@ -103,6 +103,9 @@ pub struct SessionRecord {
     /// Does the leader hold the session's lock? Then the session ends when it lets go of that, too.
     #[serde(default)]
     pub held: bool,
+    /// Does the leader serve others, too, as a display manager does? Then it is not ended with the session.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shares_leader: bool,
 }
 
 impl NamespaceRecord {

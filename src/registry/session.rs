@@ -344,6 +344,7 @@ mod tests {
             began: 1,
             leader: Some(leader),
             held: false,
+            shares_leader: false,
         }
     }
 

@@ -104,6 +104,7 @@ impl Ground {
             began: crate::registry::now(),
             leader: Some(leader),
             held,
+            shares_leader: false,
         };
         registry.begin_session(record).map(|session| OnRecord(Some(session)))
     }

@@ -85,7 +85,9 @@ pub fn end_session(registry: &Registry, name: &str) -> Result<(), Error> {
 }
 
 fn end_leader_of(registry: &Registry, session: &SessionEntry) -> Result<(), Error> {
-    let Some(leader) = &session.record.leader else { return registry.forget_session(&session.name) };
+    let Some(leader) = session.record.leader.filter(|_| !session.record.shares_leader) else {
+        return registry.forget_session(&session.name);
+    };
     match leader.open().map_err(|error| failed("cannot look at a session", error))? {
         Some(leader) => sys::pidfd::kill(leader.as_fd())
             .and_then(|()| sys::pidfd::wait(leader.as_fd(), KEEPER_LIMIT))

@@ -162,6 +162,7 @@ fn record(session: &Session) -> Result<SessionRecord, Error> {
         began: now(),
         leader: Some(leader),
         held: false,
+        shares_leader: matches!(session.source, Source::Gdm | Source::LightDm | Source::Xdm),
     })
 }
 

@@ -213,10 +213,21 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Runs the scripts of every session that has ended without anybody noticing, and says how many those were.
-    pub fn sweep(&self) -> Result<usize, Error> {
+    /// Runs the scripts of every session that has ended without anybody noticing.
+    pub fn sweep(&self) -> Result<(), Error> {
+        self.sweep_by(&|name| self.end(name, false))
+    }
+
+    /// The same, but by systemd where that runs the host: for a process that may be short of rights, or be waited for.
+    pub fn sweep_elsewhere(&self) -> Result<(), Error> {
+        self.sweep_by(&|name| match background::hand_over_end(self.config, name) {
+            true => Ok(()),
+            false => self.end(name, false),
+        })
+    }
+
+    fn sweep_by(&self, end: &dyn Fn(&str) -> Result<(), Error>) -> Result<(), Error> {
         let journals = Journals::open(self.registry)?;
-        let mut swept = 0;
         for name in journals.open_ones()? {
             let lives = self.registry.lives(&name)?;
             let is_ending = || -> Result<bool, Error> {
@@ -225,12 +236,10 @@ impl Stage<'_> {
             };
             // One that nobody leads lives on record until its end has run.
             if !lives || is_ending()? {
-                self.end(&name, false)?;
-                swept += 1;
+                end(&name)?;
             }
         }
-        journals.sweep_files()?;
-        Ok(swept)
+        journals.sweep_files()
     }
 }
 

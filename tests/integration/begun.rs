@@ -47,6 +47,10 @@ fn begun() -> Verdict {
     sessionctl(&["end", "--session", &third])?;
     until("nothing lives", || (!list().ok()?.contains("Session")).then_some(()))?;
     ensure_eq!(sessionctl(&["recover"])?, "", "after the end");
+    begin()?;
+    sessionctl(&["end", "--user", &bob.name])?;
+    until("nothing lives", || (!list().ok()?.contains("Session")).then_some(()))?;
+    ensure_eq!(sessionctl(&["recover"])?, "", "after the end of all of the user's");
     // What cannot be begun says why, and leaves nothing.
     let failed = Run::new(SESSIONCTL).args(["begin", "--user", "nobody-of-this-name"]).finish()?;
     ensure!(failed.code == Some(125) && failed.stderr.contains("knows no user"), "{failed:?}");

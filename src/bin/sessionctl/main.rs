@@ -12,7 +12,7 @@ use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::setup::Method;
 use session_sandbox::model::subject::Door;
 use session_sandbox::plan::{self, Command, Request};
-use session_sandbox::registry::{Inventory, Registry, Swept};
+use session_sandbox::registry::{Inventory, Registry, SessionRecord, Swept};
 use session_sandbox::scripts::begin::Stage;
 use session_sandbox::scripts::journals::Journals;
 use session_sandbox::scripts::rehearsal;
@@ -86,31 +86,53 @@ fn control() -> Result<u8, Error> {
         }
         Control::Gc { json } => {
             let swept = registry.sweep()?;
-            // What a killed process has left of session scripts.
-            let policy = host::load_script_policy(None)?;
-            Stage { registry: &registry, policy: &policy, config: None }.sweep()?;
+            run_ends(&registry)?;
             print(&if json { to_json(&swept)? } else { swept_text(swept) })
         }
-        Control::End { whose: Whose::Session(name) } => {
-            begun::forget(&name)?;
-            run::end_session(&registry, &name)?;
-            print(&format!("ended: {name}\n"))
-        }
-        Control::End { whose: Whose::User(name) } => {
-            let subject = host::subject(&name, door())?;
-            let ended = run::end_user(&registry, subject.uid)?;
-            print(&format!("ended: {} sessions, {} views\n", ended.sessions, ended.views))
-        }
-        Control::End { whose: Whose::View(name) } => {
-            if !registry.inventory()?.namespaces.iter().any(|view| view.name == name) {
-                return Err(nothing(&format!("there is no view {name}")));
-            }
-            print(&format!("ended: {} views\n", run::end_view(&registry, &name)?))
+        Control::End { whose } => {
+            let ended = end(&registry, whose)?;
+            run_ends(&registry)?;
+            print(&ended)
         }
         Control::Enter { whose, as_root, config, command } => {
             enter(&registry, whose, as_root, config, command)
         }
     }
+}
+
+/// Ends what was asked for, and says what that was. None of it is begun again by `recover`.
+fn end(registry: &Registry, whose: Whose) -> Result<String, Error> {
+    let sessions = registry.inventory()?.sessions;
+    let forget = |is_meant: &dyn Fn(&SessionRecord) -> bool| {
+        let mut meant = sessions.iter().filter(|session| is_meant(&session.record));
+        meant.try_for_each(|session| begun::forget(&session.name))
+    };
+    match whose {
+        Whose::Session(name) => {
+            begun::forget(&name)?;
+            run::end_session(registry, &name)?;
+            Ok(format!("ended: {name}\n"))
+        }
+        Whose::User(name) => {
+            let subject = host::subject(&name, door())?;
+            forget(&|session| session.uid == subject.uid)?;
+            let ended = run::end_user(registry, subject.uid)?;
+            Ok(format!("ended: {} sessions, {} views\n", ended.sessions, ended.views))
+        }
+        Whose::View(name) => {
+            if !registry.inventory()?.namespaces.iter().any(|view| view.name == name) {
+                return Err(nothing(&format!("there is no view {name}")));
+            }
+            forget(&|session| session.view.as_ref().is_some_and(|(view, _)| *view == name))?;
+            Ok(format!("ended: {} views\n", run::end_view(registry, &name)?))
+        }
+    }
+}
+
+/// The session scripts of ends that nobody else will notice.
+fn run_ends(registry: &Registry) -> Result<(), Error> {
+    let policy = host::load_script_policy(None)?;
+    Stage { registry, policy: &policy, config: None }.sweep_elsewhere()
 }
 
 /// What session scripts have run: of all sessions that are known, or of one.

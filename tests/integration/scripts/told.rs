@@ -9,6 +9,8 @@ use super::own;
 use super::site::{SESSION_SCRIPTS, Site, TRACE};
 use crate::support::{Run, Verdict, ensure, ensure_eq, until};
 
+const SESSIONCTL: &str = env!("CARGO_BIN_EXE_sessionctl");
+
 pub fn trials() -> Vec<Trial> {
     vec![
         own("as pam_exec's command it begins and ends the session of whoever started it", pam),
@@ -17,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         own("called by ConsoleKit it does what ConsoleKit tells", consolekit),
         own("display managers tell of a session in their environment", display_managers),
         own("a display manager that is killed ends its sessions", manager_killed),
+        own("a session of a display manager's is ended, and the display manager is not", manager_spared),
         own("a session can be read of while it lives, as ConsoleKit's readers know it", tree),
         own("what others tell is believed as far as it is usable", unusable),
     ]
@@ -243,6 +246,29 @@ fn manager_killed() -> Verdict {
         site.until_nothing_is_left()?;
     }
     Ok(())
+}
+
+fn manager_spared() -> Verdict {
+    let site = Site::new("")?;
+    folders(&site)?;
+    let program = site.world.path("lightdm");
+    std::fs::copy("/bin/sh", &program)?;
+    let script = "$S added --config $C --from lightdm; echo begun; read line; echo still there";
+    let run = Run::new(&program).args(["-c", script]).env("S", SESSION_SCRIPTS);
+    let run = run.env("C", site.world.path("scripts.conf")).env("USER", &site.bob.name).env("DISPLAY", ":0");
+    let mut manager = run.piped_input().start()?;
+    manager.expect("begun")?;
+    let on_record = || {
+        let names = std::fs::read_dir("/run/session-sandbox/scripts").into_iter().flatten().flatten();
+        names.filter(|name| name.file_name().to_string_lossy().starts_with("Session")).count()
+    };
+    ensure_eq!(on_record(), 1, "sessions that live");
+    Run::new(SESSIONCTL).args(["end", "--user", &site.bob.name]).finish()?.expect_code(0)?;
+    ensure_eq!(on_record(), 0, "sessions that live");
+    manager.write(b"\n")?;
+    manager.expect("still there")?;
+    manager.finish()?.expect_code(0)?;
+    site.until_nothing_is_left()
 }
 
 fn tree() -> Verdict {
