@@ -87,6 +87,10 @@ fn scripts() -> Result<u8, Error> {
             if source == Source::Logind && doctor::pam_tells_of_sessions(&subject.door.service) {
                 return Ok(0);
             }
+            let mut told = told;
+            if matches!(source, Source::PamExec | Source::PamScript) {
+                host::keep_what_logind_says(&mut told.facts, subject.uid, parent.pid);
+            }
             let Some(session) = filter::session(&policy, &subject, told, leader, worlds)? else {
                 return Ok(0);
             };
@@ -116,7 +120,7 @@ fn added(
         shown.push_str(&format!("{}\n", begun.session.name));
     }
     if asked.prints_environment {
-        shown.extend(begun.said.iter().map(|(name, value)| format!("{name}={value}\n")));
+        shown.extend(begun.said.for_session().iter().map(|(name, value)| format!("{name}={value}\n")));
     }
     if let Err(error) = print(&shown) {
         // The session has begun; that nobody reads of it does not unmake it.

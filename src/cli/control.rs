@@ -19,7 +19,7 @@ Usage: sessionctl list [--json]
        sessionctl end   (--user NAME | --view VIEW | --session NAME)
        sessionctl recover
        sessionctl gc    [--json]
-       sessionctl scripts [--session NAME] [--json] [--test [--user NAME]]
+       sessionctl scripts [--session NAME] [--json] [--test [--user NAME] [--config FILE]]
        sessionctl setup --method METHOD [--undo] [--dry-run] [--root DIR]
        sessionctl doctor [--json] [--root DIR]
 
@@ -44,7 +44,7 @@ Options:
   --profile NAME  Use this profile of the map, whatever matches (begin)
   --test          Run a session with scripts of its own, and look at those of the user
   --as-root       As root, with all of its rights, in a tree whose user can change parts of it
-  --config FILE   Read this map, and no other (begin, enter)
+  --config FILE   Read this map, and no other (begin, enter); this session-scripts.conf (scripts)
   --method METHOD `pam`: a line in the PAM configuration; `consolekit`: a script for ConsoleKit
   --undo          Take back what an earlier setup has changed
   --dry-run       Show what setup would change, and change nothing
@@ -53,8 +53,8 @@ Options:
   --help          Print this
   --version       Print the version
 
-Exit status: that of the command with `enter`; 1 when `doctor` finds something wrong; otherwise 0,
-or 125 when something could not be done.
+Exit status: that of the command with `enter`; 1 when `doctor` or `scripts --test` finds something wrong;
+otherwise 0, or 125 when something could not be done.
 ";
 
 /// What is asked for.

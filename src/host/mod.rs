@@ -3,6 +3,7 @@
 
 mod facts;
 mod layers;
+mod logind;
 mod patience;
 mod reliance;
 mod scripts;
@@ -12,6 +13,7 @@ mod walk;
 
 pub use facts::{facts, kernel_features};
 pub use layers::{load_policy, load_policy_below, read_text};
+pub use logind::keep_what_logind_says;
 pub use patience::{PATIENCE, can_start};
 pub use reliance::expect_reliable;
 pub use scripts::{

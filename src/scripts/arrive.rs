@@ -8,6 +8,7 @@ use super::journal::{Line, now};
 use super::journals::Journals;
 use super::session::{Session, Source};
 use super::told::Leads;
+use super::variables::Settings;
 use super::watch::Sign;
 use crate::error::{Error, ErrorKind};
 use crate::model::scripts::Event;
@@ -116,8 +117,10 @@ impl Stage<'_> {
     }
 
     /// What the scripts of a session that somebody else began have set, as soon as they have run.
-    pub fn said_by(&self, name: &str) -> Result<Variables, Error> {
-        let deadline = Instant::now() + Duration::from_secs(self.policy.limit.into()) + MARGIN;
+    pub fn said_by(&self, name: &str, busy: &mut dyn FnMut(Duration)) -> Result<Variables, Error> {
+        let longest = Duration::from_secs(self.policy.limit.into()) + MARGIN;
+        busy(longest + MARGIN);
+        let deadline = Instant::now() + longest;
         let journals = Journals::open(self.registry)?;
         loop {
             let lines = journals.lines(name)?.unwrap_or_default();
@@ -127,11 +130,13 @@ impl Stage<'_> {
                     || matches!(line, Line::Submitted { event: Event::Added, names, .. } if names.len() > 1)
             });
             if is_done || Instant::now() >= deadline || !self.registry.lives(name)? {
-                let said = lines.into_iter().filter_map(|line| match line {
-                    Line::Variables { said, .. } => Some(said.set),
-                    _ => None,
-                });
-                return Ok(said.flatten().collect());
+                let mut all = Settings::default();
+                for line in lines {
+                    if let Line::Variables { mut said, .. } = line {
+                        all.take(&mut said);
+                    }
+                }
+                return Ok(all.for_session());
             }
             // A login that waits for another program's work; nothing depends on how often it looks.
             std::thread::sleep(Duration::from_millis(20));

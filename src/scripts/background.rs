@@ -10,18 +10,20 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::begin::Stage;
-use super::environment::{PATH, Variables};
+use super::environment::PATH;
 use super::journal::{Journal, Line, now};
 use super::journals::Journals;
 use super::log;
 use super::schedule::Task;
 use super::session::Session;
 use super::task::{self, Around, View};
+use super::variables::Settings;
 use crate::error::{Error, ErrorKind};
 use crate::model::scripts::{Event, Launcher, Place};
 use crate::registry::{self, Registry};
 use crate::sys;
 use crate::sys::process::{Fork, NewNamespaces};
+use crate::sys::spawn::Becomes;
 
 /// The program that systemd and the at daemon are given.
 const PROGRAM: &str = "/usr/bin/session-scripts";
@@ -46,7 +48,7 @@ pub struct Work {
     /// In this order.
     pub tasks: Vec<Task>,
     /// What scripts before them have set.
-    pub said: Variables,
+    pub said: Settings,
     /// The session's view, by name and generation, where it has one of its own.
     pub view: Option<(String, u32)>,
 }
@@ -95,34 +97,31 @@ pub(super) fn fork_and_do(registry: &Registry, work: Work, journal: Option<&Jour
     let Some(journal) = journal else {
         return Err(Error::new(ErrorKind::Host, format!("there is no record of {}", work.session)));
     };
-    detach(registry, NAME, &[journal.as_fd(), journal.folder()], || {
+    detach(registry, &[journal.as_fd(), journal.folder()], || {
+        let _ = sys::process::set_name(NAME);
         let _ = carry_out(registry, work, journal);
     })
     .map_err(failed)
 }
 
-/// Does `work` in a process called `name`, which nobody waits for and which has nothing of this one's open but `kept`.
-pub(super) fn detach(
-    registry: &Registry,
-    name: &CStr,
-    kept: &[BorrowedFd<'_>],
-    work: impl FnOnce(),
-) -> sys::Result<()> {
+/// Does `work` in a process that nobody waits for and that has nothing of this one's open but `kept`.
+pub(super) fn detach(registry: &Registry, kept: &[BorrowedFd<'_>], work: impl FnOnce()) -> sys::Result<()> {
     // Two forks, so that it is nobody's child here.
     match sys::process::fork(NewNamespaces::default())? {
-        Fork::Parent(child) => sys::signal::wait_for_end(child),
+        Fork::Parent(child) => match sys::signal::wait_for_end(child)? {
+            true => Ok(()),
+            false => Err(sys::Error::new("fork() for the background", rustix::io::Errno::AGAIN)),
+        },
         Fork::Child => {
             let forked =
                 sys::process::new_session().and_then(|()| sys::process::fork(NewNamespaces::default()));
-            if let Ok(Fork::Child) = forked {
-                let alone = sys::fd::drop_standard()
-                    .and_then(|()| sys::process::set_name(name))
-                    .and_then(|()| registry.close_all_but_this(kept));
+            if let Ok(Fork::Child) = &forked {
+                let alone = sys::fd::drop_standard().and_then(|()| registry.close_all_but_this(kept));
                 if alone.is_ok() {
                     work();
                 }
             }
-            sys::process::exit_now(0)
+            sys::process::exit_now(u8::from(forked.is_err()))
         }
     }
 }
@@ -256,22 +255,21 @@ fn start(program: &str, arguments: Vec<String>, input: Option<String>) -> Result
     let path = OsString::from(program);
     let arguments: Vec<OsString> =
         std::iter::once(path.clone()).chain(arguments.into_iter().map(OsString::from)).collect();
-    let mut refused = None;
-    let watched = sys::spawn::start(stdin.as_fd(), || {
+    let watched = sys::spawn::start(stdin.as_fd(), Becomes::Root, || {
         // What this process ignores it ignores, too: it may be started while everything around it is asked to end.
         let prepared = sys::signal::unblock_all().and_then(|()| sys::fd::close_on_exec_from(3));
-        refused =
-            Some(match prepared.and_then(|()| sys::process::execute(&path, &arguments, &environment)) {
-                Ok(never) => match never {},
-                Err(error) => error,
-            });
-        127
+        match prepared.and_then(|()| sys::process::execute(&path, &arguments, &environment)) {
+            Ok(never) => match never {},
+            Err(error) => error.to_string(),
+        }
     })
     .map_err(failed)?;
-    let (ended, heard) = watched.wait(ACCEPTANCE, Duration::from_secs(1), 1000).map_err(failed)?;
+    let (ended, heard, refused) = watched.wait(ACCEPTANCE, Duration::from_secs(1), 1000).map_err(failed)?;
     match (ended, refused) {
         (sys::spawn::Ended::Status(0), None) => Ok(()),
-        (_, Some(error)) => Err(failed(error)),
+        (_, Some(why)) => {
+            Err(Error::new(ErrorKind::Host, format!("cannot hand scripts to {program}: {why}")))
+        }
         (other, None) => {
             let text = super::text::printable(&String::from_utf8_lossy(&heard.kept));
             Err(Error::new(ErrorKind::Host, format!("{program} did not take scripts: {other:?} {text}")))

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::background;
-use super::environment::Variables;
 use super::journal::{Journal, Line, now};
 use super::journals::Journals;
 use super::schedule::{Judge, Schedule, Skipped, Task, schedule};
 use super::session::Session;
 use super::task::{self, Around, Outcome, View};
+use super::variables::Settings;
 use super::watch::Sign;
 use super::{log, worlds};
 use crate::error::{Error, ErrorKind};
@@ -89,7 +89,7 @@ pub struct Begun {
     /// The session, as it is on record.
     pub session: Session,
     /// What scripts have set so far.
-    pub said: Variables,
+    pub said: Settings,
     /// Why it does not begin after all.
     pub refusal: Option<Refusal>,
     /// What is to be shown to whoever logs in.
@@ -179,7 +179,7 @@ impl Stage<'_> {
         journal.write(&Line::Begin { event: Event::Added, at: now() })?;
         let mut begun = Begun {
             session,
-            said: Variables::new(),
+            said: Settings::default(),
             refusal: None,
             shown: Vec::new(),
             chroot_directory: None,

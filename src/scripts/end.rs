@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::background::{self, Work};
 use super::begin::{Stage, of_folder};
-use super::environment::Variables;
 use super::journal::{Journal, Line, now};
 use super::journals::{Journals, Turn};
 use super::schedule::{Skipped, Task};
 use super::session::Session;
 use super::task::{self, Around};
+use super::variables::Settings;
 use super::{log, worlds};
 use crate::error::Error;
 use crate::model::scripts::{Event, Folder, Kind};
@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 struct Past {
     session: Option<Session>,
-    said: Variables,
+    said: Settings,
     started: Vec<(Event, String)>,
     /// Started and not ended.
     running: Vec<Line>,
@@ -54,7 +54,7 @@ impl Past {
                     past.running.push(line);
                 }
                 Line::End { event, name, .. } => past.running.retain(|other| !is_of(other, *event, name)),
-                Line::Variables { said, .. } => past.said.extend(said.set.clone()),
+                Line::Variables { said, .. } => past.said.take(&mut said.clone()),
                 Line::Begin { event: Event::Added, .. } => past.has_begun = true,
                 Line::Skipped { .. } | Line::Submitted { .. } => {}
             }
@@ -136,7 +136,7 @@ impl Stage<'_> {
         past: &Past,
         session: &Session,
         journal: &Journal,
-        said: &mut Variables,
+        said: &mut Settings,
     ) -> Result<(), Error> {
         if !session.gate_open {
             return Ok(());
@@ -186,7 +186,7 @@ impl Stage<'_> {
         past: &Past,
         session: &Session,
         journal: &Journal,
-        said: &mut Variables,
+        said: &mut Settings,
     ) -> Result<(), Error> {
         // The view of a session that has ended may be another session's by now, or nobody's.
         let around = Around { session, event: Event::Removed, journal, view: None };
@@ -236,7 +236,10 @@ impl Stage<'_> {
             };
             // One that nobody leads lives on record until its end has run.
             if !lives || is_ending()? {
-                end(&name)?;
+                // What is wrong with one keeps no other from its end.
+                if let Err(error) = end(&name) {
+                    log::error(&format!("{name}: {}", error.without_remedy()));
+                }
             }
         }
         journals.sweep_files()

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::environment::{Variables, environment};
+use super::environment::environment;
 use super::journal::{Journal, Line, OUTPUT_KEPT, Scratch};
 use super::schedule::{Check, Dress, Judge, Output, Task};
 use super::session::Session;
-use super::variables::{self, Said};
+use super::variables::{self, Said, Settings};
 use super::{log, text};
 use crate::error::{Error, ErrorKind};
 use crate::host;
@@ -19,10 +19,11 @@ use crate::model::subject::Door;
 use crate::registry::{self, ProcessId};
 use crate::sys;
 use crate::sys::path::Kind as FileKind;
-use crate::sys::spawn::{Ended, Heard};
+use crate::sys::spawn::{Becomes, Ended, Heard};
 
-/// Status of a child that could not become the script.
-const NOT_STARTED: u8 = 127;
+/// How often, and after which pause, a script of an end is tried to be started where there is no room for a process.
+const RETRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(1);
 /// The umask of scripts.
 const UMASK: u32 = 0o022;
 
@@ -71,12 +72,7 @@ enum Start {
 
 /// Runs `task`, for `limit` at most, and keeps what it sets in `said`. What goes wrong with the script is the outcome; an
 /// error is that nothing could be written down.
-pub fn run(
-    task: &Task,
-    around: &Around<'_>,
-    limit: Duration,
-    said: &mut Variables,
-) -> Result<Outcome, Error> {
+pub fn run(task: &Task, around: &Around<'_>, limit: Duration, said: &mut Settings) -> Result<Outcome, Error> {
     let (event, journal) = (around.event, around.journal);
     let start = Line::Start { event, name: task.name.clone(), kind: task.kind, process: None };
     journal.write(&start)?;
@@ -85,7 +81,7 @@ pub fn run(
         .map_err(Start::Unfit)
         .and_then(|()| start_and_wait(task, around, limit, said).map_err(Start::Error));
     let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (how, ended, heard, extra) = match ran {
+    let (how, ended, heard, mut extra) = match ran {
         Ok(Ran { ended, heard, written, not_started: None }) => {
             (in_words(ended), Some(ended), heard, written)
         }
@@ -98,8 +94,8 @@ pub fn run(
     let failed = ended != Some(Ended::Status(0));
     let output = text::printable_lines(&heard.kept);
     if !extra.said.set.is_empty() || !extra.said.refused.is_empty() {
+        said.take(&mut extra.said);
         journal.write(&Line::Variables { name: task.name.clone(), said: extra.said.clone() })?;
-        said.extend(extra.said.set.clone());
     }
     journal.write(&Line::End {
         event,
@@ -170,12 +166,13 @@ struct Written {
 /// Who the script runs as: user id, group id, groups; `None` for root.
 type Rights = Option<(u32, u32, Vec<u32>)>;
 
-fn start_and_wait(task: &Task, around: &Around<'_>, limit: Duration, said: &Variables) -> Result<Ran, Error> {
+fn start_and_wait(task: &Task, around: &Around<'_>, limit: Duration, said: &Settings) -> Result<Ran, Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Host, format!("cannot run {}", task.path)).caused_by(error);
     let view = around.view.filter(|_| task.settings.place == Place::Session);
     let rights = rights(task, around.session)?;
-    let mut environment = environment(task.dress, around.session, around.event, task.settings.user, said);
+    let said = if rights.is_none() { said.for_root() } else { said.for_session() };
+    let mut environment = environment(task.dress, around.session, around.event, task.settings.user, &said);
     let talks = (task.kind == Kind::Wait && task.dress == Dress::Native && around.event == Event::Added)
         || task.dress == Dress::OnSession;
     let told = if task.dress == Dress::OnSession { "PAM_SCRIPT_INFO" } else { "SESSION_ENV" };
@@ -198,14 +195,22 @@ fn start_and_wait(task: &Task, around: &Around<'_>, limit: Duration, said: &Vari
         std::iter::once(path.clone()).chain(task.arguments.iter().map(OsString::from)).collect();
     let null = sys::spawn::null().map_err(failed)?;
 
-    let mut not_started = None;
     let processes = view.map(Processes::of).transpose().map_err(failed)?;
-    let watched = sys::spawn::start(null.as_fd(), || {
-        let why = become_script(task, view, rights.as_ref(), file, &path, &arguments, &environment);
-        not_started = Some(why);
-        NOT_STARTED
-    })
-    .map_err(failed)?;
+    let becomes = if rights.is_none() { Becomes::Root } else { Becomes::User };
+    let mut patience = if around.event == Event::Removed { RETRIES } else { 0 };
+    let watched = loop {
+        let started = sys::spawn::start(null.as_fd(), becomes, || {
+            become_script(task, view, rights.as_ref(), file, &path, &arguments, &environment)
+        });
+        match started {
+            // The user may have left as many processes as there may be; the end is not given up for that.
+            Err(error) if patience > 0 && is_shortage(&error) => {
+                patience -= 1;
+                std::thread::sleep(PAUSE);
+            }
+            other => break other.map_err(failed)?,
+        }
+    };
     drop(processes);
     // Written down so that whoever comes after a killed runner can end it.
     if let Ok(Some(process)) = ProcessId::of_child(watched.pid(), watched.pidfd()) {
@@ -214,9 +219,13 @@ fn start_and_wait(task: &Task, around: &Around<'_>, limit: Duration, said: &Vari
     }
     let limit = limit.min(Duration::from_secs(task.settings.timeout.into()));
     let grace = Duration::from_secs(task.settings.grace.into());
-    let (ended, heard) = watched.wait(limit, grace, OUTPUT_KEPT).map_err(failed)?;
+    let (ended, heard, not_started) = watched.wait(limit, grace, OUTPUT_KEPT).map_err(failed)?;
     let written = match &told {
-        Some(told) if not_started.is_none() => told.take(task).map_err(failed)?,
+        Some(told) if not_started.is_none() => {
+            let mut written = told.take(task).map_err(failed)?;
+            written.said.is_of_user = rights.is_some();
+            written
+        }
         _ => Written::default(),
     };
     Ok(Ran { ended, heard, written, not_started })
@@ -284,6 +293,10 @@ fn rights(task: &Task, session: &Session) -> Result<Rights, Error> {
     }
 }
 
+fn is_shortage(error: &sys::Error) -> bool {
+    matches!(Errno::from_raw_os_error(error.errno()), Errno::AGAIN | Errno::NOMEM)
+}
+
 /// In the child: becomes the script, or says why not.
 fn become_script(
     task: &Task,
@@ -315,15 +328,16 @@ fn become_script(
         sys::signal::restore_defaults();
         sys::signal::unblock_all().map_err(failed)?;
         sys::process::no_core_files().map_err(failed)?;
-        if let Some((uid, gid, groups)) = rights {
-            become_user(*uid, *gid, groups).map_err(failed)?;
-        }
-        match file {
-            Some(file) => {
-                sys::spawn::put_at_three(file.as_fd()).map_err(failed)?;
-                sys::fd::close_on_exec_from(4).map_err(failed)
-            }
-            None => sys::fd::close_on_exec_from(3).map_err(failed),
+        let first_closed = match file {
+            Some(file) => sys::spawn::put_at_three(file.as_fd()).map(|()| 4).map_err(failed)?,
+            None => 3,
+        };
+        match rights {
+            // Before the user can stop it: who holds the locks of a record holds up its end.
+            Some((uid, gid, groups)) => sys::fd::close_from(first_closed)
+                .and_then(|()| become_user(*uid, *gid, groups))
+                .map_err(failed),
+            None => sys::fd::close_on_exec_from(first_closed).map_err(failed),
         }
     })();
     if let Err(error) = prepared {
@@ -404,7 +418,8 @@ fn in_words(ended: Ended) -> String {
 /// `log=` of pam_exec: appended, with a head. The file is the administrator's own word.
 fn append_to_log(path: &str, bytes: &[u8]) {
     use std::io::Write;
-    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     if let Ok(mut file) = opened {
         let head = format!("*** session-scripts at {}\n", super::journal::now());
         let _ = file.write_all(head.as_bytes()).and_then(|()| file.write_all(bytes));

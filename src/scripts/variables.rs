@@ -13,6 +13,10 @@ use crate::model::policy::refused_variable;
 pub const TEXT_MAX: usize = 64 * 1024;
 /// The most variables of one session.
 pub const VARIABLES_MAX: usize = 256;
+/// The most bytes of their names and values. What a session is told, and what a program is started with, has an end.
+const SPACE_MAX: usize = 32 * 1024;
+/// As many refusals are written down, of one script.
+const REFUSALS_MAX: usize = 16;
 
 /// What others say, and a script does not: `*` at the end stands for any ending.
 const TAKEN: [&str; 14] = [
@@ -40,6 +44,61 @@ pub struct Said {
     /// What was refused, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// Did the script run as somebody else than root? Who runs as the same user may have written it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_of_user: bool,
+}
+
+/// What the scripts of a session have set so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// By root's scripts.
+    by_root: BTreeMap<String, String>,
+    /// By the others, later than those. It reaches no script of root's: `PERL5OPT`, `PYTHONPATH` and their like have root
+    /// run what the user wants, and no list of such names is complete.
+    by_users: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Takes in what a script has said; what there is no room for moves to what is refused.
+    pub fn take(&mut self, said: &mut Said) {
+        for (name, value) in std::mem::take(&mut said.set) {
+            let others = self.by_root.iter().chain(&self.by_users).filter(|(other, _)| **other != name);
+            let (count, space) = others
+                .fold((1, name.len() + value.len()), |(count, space), (name, value)| {
+                    (count + 1, space + name.len() + value.len())
+                });
+            if count > VARIABLES_MAX || space > SPACE_MAX {
+                let most = format!("{VARIABLES_MAX} variables, {SPACE_MAX} bytes");
+                said.refused.push(format!("{name}: more than a session may have: {most}"));
+                continue;
+            }
+            if said.is_of_user {
+                self.by_users.insert(name.clone(), value.clone());
+            } else {
+                self.by_users.remove(&name);
+                self.by_root.insert(name.clone(), value.clone());
+            }
+            said.set.insert(name, value);
+        }
+        let more = said.refused.len().saturating_sub(REFUSALS_MAX);
+        if more > 0 {
+            said.refused.truncate(REFUSALS_MAX);
+            said.refused.push(format!("{more} more"));
+        }
+    }
+
+    /// For a script of root's.
+    pub fn for_root(&self) -> BTreeMap<String, String> {
+        self.by_root.clone()
+    }
+
+    /// For the session, and for scripts that run as somebody else.
+    pub fn for_session(&self) -> BTreeMap<String, String> {
+        let mut all = self.by_root.clone();
+        all.extend(self.by_users.clone());
+        all
+    }
 }
 
 /// Reads `text`. `allowed` are names that are taken although they are in the list of those that are not.
@@ -104,6 +163,29 @@ mod tests {
         let set: Vec<(&str, &str)> = said.set.iter().map(|(name, value)| (&**name, &**value)).collect();
         assert_eq!(set, [("A", "2"), ("B", "a=b c"), ("C", "$(id) `id` ; rm"), ("LAST", "y"), ("_x9", "")]);
         assert_eq!(said.refused.len(), 1);
+    }
+
+    #[test]
+    fn what_a_user_can_write_reaches_no_script_of_roots_and_everything_has_an_end() {
+        let mut settings = Settings::default();
+        let mut take = |text: &str, is_of_user: bool| {
+            let mut said = Said { is_of_user, ..read(text.as_bytes(), &[]) };
+            settings.take(&mut said);
+            (settings.clone(), said)
+        };
+        take("A=root\nB=root", false);
+        let (now, _) = take("A=bob\nPERL5OPT=-I/home/bob", true);
+        assert_eq!(now.for_root()["A"], "root");
+        assert!(!now.for_root().contains_key("PERL5OPT"));
+        assert_eq!((now.for_session()["A"].as_str(), now.for_session()["B"].as_str()), ("bob", "root"));
+        let (now, _) = take("A=later", false);
+        assert_eq!(now.for_session()["A"], "later");
+        let (now, said) = take(&format!("BIG={}\nSMALL=1", "x".repeat(SPACE_MAX)), true);
+        assert!(!now.for_session().contains_key("BIG") && now.for_session().contains_key("SMALL"));
+        assert_eq!((said.refused.len(), said.set.len()), (1, 1));
+        let (_, said) = take(&"wrong\n".repeat(5000), true);
+        assert_eq!(said.refused.len(), REFUSALS_MAX + 1);
+        assert_eq!(said.refused.last().map(String::as_str), Some("4984 more"));
     }
 
     #[test]

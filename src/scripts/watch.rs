@@ -60,8 +60,10 @@ impl Stage<'_> {
     /// In a process that nobody waits for: waits for `sign`, and then runs the scripts of the end.
     fn in_background(&self, session: &str, sign: Option<BorrowedFd<'_>>) -> Result<(), Error> {
         // What is kept is above all not the other end of the pipe, with which the session would never end.
-        background::detach(self.registry, NAME, sign.as_slice(), || {
-            if sys::signal::ignore_requests_to_end().is_ok() {
+        background::detach(self.registry, sign.as_slice(), || {
+            // Who is called so can be asked to end.
+            let prepared = sys::signal::ignore_requests_to_end().and_then(|()| sys::process::set_name(NAME));
+            if prepared.is_ok() {
                 if let Some(sign) = sign {
                     wait_for(sign);
                 }

@@ -52,7 +52,12 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
 
 /// Closes every descriptor but the standard three. For the first lines of a program, when all of them are its caller's.
 pub fn close_inherited() -> Result<()> {
-    close_range(3, 0).map_err(|errno| Error::new("close_range(3, ~0)", errno))
+    close_from(3)
+}
+
+/// Closes every descriptor from `first` up. For a child that uses none of them any more.
+pub fn close_from(first: u32) -> Result<()> {
+    close_range(first, 0).map_err(|errno| Error::new(format!("close_range({first}, ~0)"), errno))
 }
 
 /// Does the kernel know `close_range`? Asked for an empty range.

@@ -236,12 +236,12 @@ pub fn wait_readable(descriptors: &[BorrowedFd<'_>]) -> Result<Vec<bool>> {
     }
 }
 
-/// Waits until a child has ended.
-pub fn wait_for_end(child: rustix::process::Pid) -> Result<()> {
+/// Waits until a child has ended, and says whether it did so with status 0.
+pub fn wait_for_end(child: rustix::process::Pid) -> Result<bool> {
     let child_id = Pid::from_raw(child.as_raw_nonzero().get());
     loop {
         match waitid(Id::Pid(child_id), WaitPidFlag::WEXITED) {
-            Ok(_) => return Ok(()),
+            Ok(status) => return Ok(matches!(status, WaitStatus::Exited(_, 0))),
             Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(Error::new(format!("waitid({child:?})"), errno)),
         }

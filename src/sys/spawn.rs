@@ -10,6 +10,8 @@ use rustix::process::{Pid, Signal, WaitOptions};
 
 use super::{Error, Result, fd, process};
 
+/// Status of a child that could not become the program.
+const NOT_STARTED: u8 = 127;
 /// How long a process that was killed is waited for. One that waits inside the kernel for a dead server is left to it.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 /// As much as a program that has ended, or something that it has left running, is read after its end.
@@ -21,6 +23,25 @@ pub struct Watched {
     pid: Pid,
     pidfd: OwnedFd,
     output: Option<OwnedFd>,
+    refusal: Refusal,
+}
+
+/// Where a child that has not become the program has written why.
+#[derive(Debug)]
+enum Refusal {
+    /// Here: it had this process's memory.
+    Told(Option<String>),
+    /// In memory that both have.
+    Shared(SharedMemory),
+}
+
+/// Whose is the child before it has become the program?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Becomes {
+    /// Root's to the end. This process, which nobody else can stop, waits until it has become the program.
+    Root,
+    /// Another user's, who may stop it before that: nothing waits for it.
+    User,
 }
 
 /// How it ended.
@@ -52,13 +73,17 @@ pub fn null() -> Result<OwnedFd> {
 }
 
 /// Starts a program. `become_program` runs in the child, which is the leader of a session of its own by then, reads
-/// `input` and writes into a pipe; what it returns is the exit status. One thread only, as for [`process::start`].
-pub fn start(input: BorrowedFd<'_>, mut become_program: impl FnMut() -> u8) -> Result<Watched> {
+/// `input` and writes into a pipe; what it returns is why it has not become the program. One thread only, as for
+/// [`process::start`].
+pub fn start(
+    input: BorrowedFd<'_>,
+    becomes: Becomes,
+    mut become_program: impl FnMut() -> String,
+) -> Result<Watched> {
     let (output, theirs) = fd::pipe()?;
     rustix::fs::fcntl_setfl(&output, OFlags::NONBLOCK)
         .map_err(|errno| Error::new("fcntl(pipe, O_NONBLOCK)", errno))?;
-    let mut refused = None;
-    let pid = process::start(|| {
+    let mut become_program = || {
         let prepared = process::new_session().and_then(|()| {
             let failed = |errno| Error::new("dup2(pipe, 0..2)", errno);
             rustix::stdio::dup2_stdin(input).map_err(failed)?;
@@ -67,21 +92,73 @@ pub fn start(input: BorrowedFd<'_>, mut become_program: impl FnMut() -> u8) -> R
         });
         match prepared {
             Ok(()) => become_program(),
-            Err(error) => {
-                refused = Some(error);
-                1
+            Err(error) => error.to_string(),
+        }
+    };
+    let (pid, refusal) = match becomes {
+        Becomes::Root => {
+            let mut why = None;
+            let pid = process::start(|| {
+                why = Some(become_program());
+                NOT_STARTED
+            })?;
+            (pid, Refusal::Told(why))
+        }
+        Becomes::User => {
+            let mut shared = SharedMemory::new()?;
+            match process::fork(process::NewNamespaces::default())? {
+                process::Fork::Child => {
+                    shared.write(&become_program());
+                    process::exit_now(NOT_STARTED)
+                }
+                process::Fork::Parent(pid) => (pid, Refusal::Shared(shared)),
             }
         }
-    })?;
+    };
     drop(theirs);
     // It has not been waited for, so the number is its own.
     let pidfd = super::pidfd::open(pid.as_raw_nonzero().get())?
         .ok_or_else(|| Error::new(format!("pidfd_open({pid:?})"), Errno::SRCH))?;
-    if let Some(error) = refused {
-        super::signal::wait_for_end(pid)?;
-        return Err(error);
+    Ok(Watched { pid, pidfd, output: Some(output), refusal })
+}
+
+/// What a child says that has a copy of this process's memory.
+#[derive(Debug)]
+struct SharedMemory(std::ptr::NonNull<[u8; Self::SIZE]>);
+
+impl SharedMemory {
+    const SIZE: usize = 4096;
+
+    fn new() -> Result<Self> {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: new memory, all zeros, at a place that the kernel chooses.
+        let memory = unsafe { libc::mmap(std::ptr::null_mut(), Self::SIZE, access, kind, -1, 0) };
+        std::ptr::NonNull::new(memory.cast())
+            .filter(|_| memory != libc::MAP_FAILED)
+            .map(Self)
+            .ok_or_else(|| Error::new("mmap(shared)", std::io::Error::last_os_error()))
     }
-    Ok(Watched { pid, pidfd, output: Some(output) })
+
+    fn write(&mut self, text: &str) {
+        let length = text.len().min(Self::SIZE);
+        // SAFETY: that much is there, and nobody reads it before this process has ended.
+        unsafe { self.0.as_mut()[..length].copy_from_slice(&text.as_bytes()[..length]) };
+    }
+
+    /// What was written; nothing where nothing was. For after the child's end.
+    fn read(&self) -> Option<String> {
+        // SAFETY: that much is there, and who could write to it has ended, or is another program.
+        let bytes = unsafe { self.0.as_ref() };
+        let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+        (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: what was mapped with this length, and is not used any more.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), Self::SIZE) };
+    }
 }
 
 impl Watched {
@@ -97,8 +174,13 @@ impl Watched {
 
     /// Waits for its end, for `limit` at most; then its whole process group is asked to end, and after `grace` more it is
     /// killed. Of what it writes, `keep` bytes are kept. Who has left the group, and still holds the pipe, is not waited
-    /// for.
-    pub fn wait(mut self, limit: Duration, grace: Duration, keep: usize) -> Result<(Ended, Heard)> {
+    /// for. The text is why the child has not become the program.
+    pub fn wait(
+        mut self,
+        limit: Duration,
+        grace: Duration,
+        keep: usize,
+    ) -> Result<(Ended, Heard, Option<String>)> {
         let mut heard = Heard::default();
         let mut ended = None;
         if !self.listen(Instant::now() + limit, keep, &mut heard)? {
@@ -107,7 +189,7 @@ impl Watched {
             // Also where the leader of the group has gone in time: others may have stayed.
             self.signal_group(Signal::KILL);
             if killed && !self.listen(Instant::now() + LAST_MOMENT, keep, &mut heard)? {
-                return Ok((Ended::Stuck, heard));
+                return Ok((Ended::Stuck, heard, None));
             }
             ended = Some(Ended::TimedOut(killed));
         }
@@ -117,7 +199,11 @@ impl Watched {
             && self.take(keep, &mut heard)?
         {}
         let status = self.reap()?;
-        Ok((ended.unwrap_or(status), heard))
+        let refusal = match self.refusal {
+            Refusal::Told(why) => why,
+            Refusal::Shared(shared) => shared.read(),
+        };
+        Ok((ended.unwrap_or(status), heard, refusal))
     }
 
     /// Takes in what it writes until it has ended; `false` when that has not come by `deadline`.

@@ -263,7 +263,7 @@ fn start<R: Runner>(plan: &Plan, runner: impl FnOnce() -> R) -> Result<Started, 
 
 impl Started {
     fn wait(&self) -> Verdict {
-        signal::wait_for_end(self.pid).map_err(call_failed)
+        signal::wait_for_end(self.pid).map(drop).map_err(call_failed)
     }
 
     /// What it came to, once it has been waited for and nobody holds its output any more.

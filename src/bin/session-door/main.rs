@@ -117,14 +117,14 @@ fn open(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<(), 
     let policy = policy.as_ref().filter(|_| origin.inside.is_none());
     let mut opening = Opening { asked, origin: &origin, subject: &subject, ground: &ground, leader, socket };
     let session = match policy {
-        Some(policy) => scripts::session(asked, policy, &subject)?,
+        Some(policy) => scripts::session(asked, policy, &subject, leader)?,
         None => None,
     };
     let (Some(policy), Some(mut session)) = (policy, session) else {
         return opening.view(map, None, None);
     };
     let registry = ground.registry()?;
-    if let Some(said) = scripts::begun_by_logind(registry, policy, &session)? {
+    if let Some(said) = scripts::begun_by_logind(registry, policy, &session, &mut scripts::busy(socket))? {
         return opening.view(map, None, Some(said));
     }
     let on_record = ground.begin_session_of(&subject, leader, true)?;

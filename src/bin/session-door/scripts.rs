@@ -8,7 +8,7 @@ use std::time::Duration;
 use door_protocol::{Failure, Reply, Request as Asked, Scripts};
 use session_sandbox::model::scripts::{Policy as ScriptPolicy, World};
 use session_sandbox::model::subject::Subject;
-use session_sandbox::registry::Registry;
+use session_sandbox::registry::{ProcessId, Registry};
 use session_sandbox::scripts::arrive::key;
 use session_sandbox::scripts::begin::{
     Begun, Chroot, Refusal, RefusalKind, Stage, Stands, is_anything_there,
@@ -23,7 +23,7 @@ use session_sandbox::scripts::words::{OnSession, PamExec};
 use session_sandbox::scripts::{filter, key_of};
 use session_sandbox::{Error, ErrorKind, host, sys};
 
-/// Variables of the PAM environment that say something about the session: the fact, and the variable.
+/// Variables of the PAM environment that say something about the session, where it is true: the fact, and the variable.
 const TOLD_BY_PAM: [(&str, &str); 6] = [
     ("xdg-id", "XDG_SESSION_ID"),
     ("type", "XDG_SESSION_TYPE"),
@@ -69,6 +69,7 @@ pub(crate) fn session(
     asked: &Asked,
     policy: &ScriptPolicy,
     subject: &Subject,
+    leader: ProcessId,
 ) -> Result<Option<Session>, Error> {
     let mut facts = BTreeMap::new();
     let items = [
@@ -93,6 +94,7 @@ pub(crate) fn session(
         }
     }
     facts.retain(|_, value| !value.is_empty() && !value.chars().any(char::is_control));
+    host::keep_what_logind_says(&mut facts, subject.uid, leader.pid);
     let worlds: Vec<World> = line(asked)?.into_iter().collect();
     let pam_environment = asked.environment.clone();
     if !worlds.is_empty() {
@@ -112,6 +114,7 @@ pub(crate) fn begun_by_logind(
     registry: &Registry,
     policy: &ScriptPolicy,
     session: &Session,
+    busy: &mut dyn FnMut(Duration),
 ) -> Result<Option<Variables>, Error> {
     let stage = Stage { registry, policy, config: None };
     let Some(id) = session.fact("xdg-id") else { return Ok(None) };
@@ -119,7 +122,7 @@ pub(crate) fn begun_by_logind(
     let Some(other) = stage.living_by(&journals, &key(Source::Logind, id))? else { return Ok(None) };
     let lines = journals.lines(&other)?.unwrap_or_default();
     let by_logind = lines.iter().any(|line| matches!(line, Line::Session(s) if s.source == Source::Logind));
-    if by_logind { stage.said_by(&other).map(Some) } else { Ok(None) }
+    if by_logind { stage.said_by(&other, busy).map(Some) } else { Ok(None) }
 }
 
 impl<'a> Running<'a> {
@@ -136,7 +139,6 @@ impl<'a> Running<'a> {
         let (watched, held) = sys::fd::pipe().map_err(failed)?;
         let prepared = stage.prepare(session, Some(Sign::Held(watched)))?;
         if let Some(key) = key_of(&prepared.session) {
-            // `su` may have the variables of the session that it was called in; that one keeps the name.
             prepared.journals().claim(&key, &prepared.session.name)?;
         }
         let will_have_view = asked.scripts == Scripts::Yes && asked.other_module.is_none();
@@ -183,7 +185,7 @@ impl<'a> Running<'a> {
 
     /// What goes back to PAM: variables, lines to show, and what is to be held.
     pub(crate) fn into_words(self) -> (Vec<String>, Vec<String>, Option<OwnedFd>) {
-        (variables(&self.begun.said), self.begun.shown, self.held)
+        (variables(&self.begun.said.for_session()), self.begun.shown, self.held)
     }
 }
 
@@ -193,7 +195,7 @@ pub(crate) fn variables(said: &Variables) -> Vec<String> {
 }
 
 /// Tells the module how long it has to wait.
-fn busy(socket: BorrowedFd<'_>) -> impl FnMut(Duration) {
+pub(crate) fn busy(socket: BorrowedFd<'_>) -> impl FnMut(Duration) {
     move |time| {
         let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
         // A module that has gone is noticed by the last answer.

@@ -65,7 +65,7 @@ impl<'a> Scripts<'a> {
     /// Gives the program what scripts have set, and goes on when the view is there.
     pub(crate) fn into_beginning(self, plan: &mut Plan) -> Beginning<'a> {
         let Self { stage, mut begun, session } = self;
-        for (name, value) in &begun.said {
+        for (name, value) in &begun.said.for_session() {
             plan.exec.environment.retain(|(other, _)| other != name.as_str());
             plan.exec.environment.push((name.into(), value.into()));
         }
@@ -76,7 +76,12 @@ impl<'a> Scripts<'a> {
             };
             stage.finish(&mut begun, view.as_ref().map_or(Stands::Apart, Stands::In), &mut nobody_waits)?;
             match &begun.refusal {
-                None => Ok(begun.said.iter().map(|(name, value)| (name.into(), value.into())).collect()),
+                None => Ok(begun
+                    .said
+                    .for_session()
+                    .into_iter()
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .collect()),
                 Some(Refusal { why, .. }) => Err(refused(why)),
             }
         };

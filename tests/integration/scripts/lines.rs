@@ -92,7 +92,7 @@ fn words() -> Verdict {
         "the log file: {log}"
     );
     let mode = std::fs::metadata("/run/site/log")?.permissions().mode() & 0o777;
-    ensure_eq!(mode, 0o644, "the mode of the log file");
+    ensure_eq!(mode, 0o600, "the mode of the log file");
     Ok(())
 }
 

@@ -6,12 +6,13 @@ use session_sandbox::scripts::journal::Line;
 
 use super::own;
 use super::site::{Site, TRACE};
-use crate::support::{Verdict, ensure, ensure_eq};
+use crate::support::{Run, Verdict, ensure, ensure_eq};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         own("what one script sets all later ones have, and the login", set),
         own("what would make a program run something else is refused, and said", refused),
+        own("what a user can have written reaches no script of root's", of_user),
         own("a script that fails stops nothing", fails),
         own("a required script that fails refuses the session, and what was done is undone once", required),
         own(
@@ -50,6 +51,28 @@ fn set() -> Verdict {
     }
     site.removed(&name)?;
     ensure_eq!(site.count(&format!("removed X=2 Y={value} Z=last")), 1, "at the end: {:?}", site.trace());
+    site.until_nothing_is_left()
+}
+
+fn of_user() -> Verdict {
+    let site = Site::new("[[script]]\nname = \"*-as-user\"\nuser = \"user\"")?;
+    let show = |name: &str| format!("echo {name} OPT=$PERL5OPT MINE=$MINE >> {TRACE}");
+    std::fs::write(TRACE, "")?;
+    Run::new("chmod").args(["666", TRACE]).finish()?.expect_code(0)?;
+    site.script("added/10W-root", "echo MINE=root >> $SESSION_ENV")?;
+    let evil = "echo PERL5OPT=-Mevil >> $SESSION_ENV; echo MINE=user >> $SESSION_ENV";
+    site.script("added/20W-as-user", evil)?;
+    site.script("added/30W-root", &show("root"))?;
+    site.script("added/40W-as-user", &show("user"))?;
+    site.script("added/50-root", &show("list"))?;
+    site.script("removed/10-root", &show("end"))?;
+    let (name, printed) = site.added(&["--env"])?;
+    ensure_eq!(printed, "MINE=user\nPERL5OPT=-Mevil\n", "the session's");
+    site.until_done(&name, Event::Added)?;
+    site.removed(&name)?;
+    let wanted =
+        ["root OPT= MINE=root", "user OPT=-Mevil MINE=user", "list OPT= MINE=root", "end OPT= MINE=root"];
+    ensure_eq!(site.trace(), wanted, "what each has");
     site.until_nothing_is_left()
 }
 
