@@ -44,7 +44,7 @@ fn suites() -> Vec<Suite> {
         Suite::new("admins", admins::checks).with_payload(admins::payload),
         Suite::new("stacks", stacks::checks).with_payload(stacks::payload),
         Suite::new("abuse", abuse::checks).with_payload(abuse::payload),
-        Suite::new("scripts", scripts::checks).with_payload(scripts::payload),
+        Suite::new("scripts", scripts::checks).with_payload(scripts::payload).on_settled(),
         Suite::new("tellers", tellers::checks).with_payload(tellers::payload).once(),
         Suite::new("watchd", watchd::checks).with_payload(watchd::payload).once(),
         Suite::new("screens", screens::checks).with_payload(screens::payload).once(),

@@ -36,19 +36,47 @@ pub struct Suite {
     name: &'static str,
     checks: fn() -> Vec<Check>,
     payload: fn() -> vm_tests::Result<Payload>,
-    on_each_kernel: bool,
+    on: Kernels,
+}
+
+/// On which of the chosen kernels a suite runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernels {
+    Each,
+    /// All but the newest, if there is another.
+    Settled,
+    /// That which most people have, if it is among them.
+    One,
+}
+
+impl Kernels {
+    fn have(self, kernel: Kernel, chosen: &[Kernel]) -> bool {
+        match self {
+            Self::Each => true,
+            Self::Settled => kernel != Kernel::Newest || chosen.len() == 1,
+            Self::One => {
+                chosen.iter().find(|kernel| **kernel == Kernel::Stable).or_else(|| chosen.first())
+                    == Some(&kernel)
+            }
+        }
+    }
 }
 
 impl Suite {
     /// Checks in the image as it is.
     pub fn new(name: &'static str, checks: fn() -> Vec<Check>) -> Self {
-        Self { name, checks, payload: || Ok(Payload::new()), on_each_kernel: true }
+        Self { name, checks, payload: || Ok(Payload::new()), on: Kernels::Each }
     }
 
-    /// On one of the chosen kernels and no other, that which most people have if it is among them: where it is the tests' own
-    /// machinery that is tested, or another program's words.
+    /// On one of the chosen kernels and no other: where it is the tests' own machinery that is tested, or another
+    /// program's words.
     pub fn once(self) -> Self {
-        Self { on_each_kernel: false, ..self }
+        Self { on: Kernels::One, ..self }
+    }
+
+    /// Not on the newest kernel, where what differs between kernels is what an old one lacks.
+    pub fn on_settled(self) -> Self {
+        Self { on: Kernels::Settled, ..self }
     }
 
     /// With these files over the image. They are asked for right before the guest is booted.
@@ -71,9 +99,8 @@ static CURRENT: Mutex<Option<Current>> = Mutex::new(None);
 pub fn trials(kernels: &[Kernel], suites: Vec<Suite>) -> Vec<Trial> {
     let all_kernels: Arc<[Kernel]> = kernels.into();
     let mut trials = Vec::new();
-    let one = kernels.iter().find(|kernel| **kernel == Kernel::Stable).or_else(|| kernels.first()).copied();
     for kernel in kernels.iter().copied() {
-        for suite in suites.iter().filter(|suite| suite.on_each_kernel || one == Some(kernel)) {
+        for suite in suites.iter().filter(|suite| suite.on.have(kernel, kernels)) {
             let (name, payload) = (suite.name, suite.payload);
             for check in (suite.checks)() {
                 let all_kernels = Arc::clone(&all_kernels);
