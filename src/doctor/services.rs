@@ -16,6 +16,8 @@ const SHARED: [&str; 7] = [
 ];
 /// Only root can use them, to run something as a user.
 const FOR_ROOT: [&str; 2] = ["runuser", "runuser-l"];
+/// Their sessions are those of greeters, which are no users.
+const GREETERS: [&str; 3] = ["gdm-launch-environment", "lightdm-greeter", "sddm-greeter"];
 /// What these do is meant for the host's view, or makes what the view is built from.
 const WANT_HOST: [&str; 12] = [
     "pam_chroot.so",
@@ -83,6 +85,8 @@ pub(super) fn service(name: &str, files: &Files) -> Service {
             service.opens = Coverage::Host;
             service.findings.push(if FOR_ROOT.contains(&name) {
                 finding(Verdict::Note, "only root can use it, to run something as a user".to_owned())
+            } else if GREETERS.contains(&name) {
+                finding(Verdict::Note, "a greeter's sessions are no user's".to_owned())
             } else {
                 finding(Verdict::Wrong, format!("no session line of it asks {MODULE}"))
                     .help(remedy(name, &stack))
@@ -177,6 +181,7 @@ mod tests {
             ),
             ("chsh", "auth sufficient pam_rootok.so\n"),
             ("runuser", "session required pam_unix.so\n"),
+            ("lightdm-greeter", "session required pam_unix.so\n"),
             ("login", "session required pam_unix.so\n"),
             ("ftp", "@include gone\n"),
         ])
@@ -198,6 +203,7 @@ mod tests {
         assert_eq!(service("login", &files).opens, Coverage::Host);
         assert_eq!(verdicts(&service("login", &files)), [Verdict::Wrong]);
         assert_eq!(verdicts(&service("runuser", &files)), [Verdict::Note]);
+        assert_eq!(verdicts(&service("lightdm-greeter", &files)), [Verdict::Note]);
         assert_eq!(verdicts(&service("ftp", &files)), [Verdict::Wrong]);
         assert_eq!(service("chsh", &debian("")).opens, Coverage::NoSession);
     }
