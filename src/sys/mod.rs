@@ -17,6 +17,7 @@ pub mod kernel;
 pub mod landlock;
 pub mod lock;
 pub mod log;
+mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod nsfs;

@@ -10,6 +10,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Signal};
 
+use super::memory::{Memory, Share};
 use super::{Error, Result};
 
 /// Which side of a fork this is.
@@ -83,47 +84,20 @@ pub fn from_child(work: impl FnOnce(BorrowedFd<'_>)) -> Result<(Vec<u8>, Option<
 ///
 /// The same rule holds as for [`fork`]: one thread only.
 pub fn start(mut become_program: impl FnMut() -> u8) -> Result<Pid> {
-    let mut stack = Stack::new()?;
+    /// What the child may put there: names, arguments and the text of an error.
+    const STACK: usize = 256 * 1024;
+    // Straight from the kernel: of memory that is used again every byte would have to be cleared first, and of this only
+    // what is touched has to be there.
+    let mut stack = Memory::new(STACK, Share::Copy)?;
     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
     let child = Box::new(move || isize::from(become_program()));
     // SAFETY: the child has a stack of its own. It shares all other memory with this process, which is stopped until
     // the child has become another program or has ended, so that there is one user of the memory at any time, as
     // between a function and its caller; the closure runs to its end within the life of what it borrows.
-    let result = unsafe { nix::sched::clone(child, stack.as_mut(), flags, Some(libc::SIGCHLD)) };
+    let result = unsafe { nix::sched::clone(child, stack.bytes_mut(), flags, Some(libc::SIGCHLD)) };
     let failed = |errno: std::io::Error| Error::new("clone(CLONE_VM|CLONE_VFORK)", errno);
     let child = result.map_err(|errno| failed(errno.into()))?;
     Pid::from_raw(child.as_raw()).ok_or_else(|| failed(Errno::INVAL.into()))
-}
-
-/// The stack of a child. Straight from the kernel: of memory that is used again every byte would have to be cleared first,
-/// and of this only what is touched has to be there.
-struct Stack(std::ptr::NonNull<libc::c_void>);
-
-impl Stack {
-    /// What the child may put there: names, arguments and the text of an error.
-    const SIZE: usize = 256 * 1024;
-
-    fn new() -> Result<Self> {
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: new memory, at a place that the kernel chooses.
-        let memory = unsafe { libc::mmap(std::ptr::null_mut(), Self::SIZE, access, kind, -1, 0) };
-        std::ptr::NonNull::new(memory)
-            .filter(|memory| memory.as_ptr() != libc::MAP_FAILED)
-            .map(Self)
-            .ok_or_else(|| Error::new("mmap(stack)", std::io::Error::last_os_error()))
-    }
-
-    fn as_mut(&mut self) -> &mut [u8] {
-        // SAFETY: that much memory is there for as long as this value, is all zeros at first, and nobody else's.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().cast(), Self::SIZE) }
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: what was mapped with this length, and is not used any more.
-        unsafe { libc::munmap(self.0.as_ptr(), Self::SIZE) };
-    }
 }
 
 /// Ends this process at once: no destructors, no buffers. For children that share their parent's state.

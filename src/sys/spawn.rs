@@ -8,10 +8,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 
+use super::memory::{Memory, Share};
 use super::{Error, Result, fd, process};
 
 /// Status of a child that could not become the program.
 const NOT_STARTED: u8 = 127;
+/// As long a reason as is told.
+const REFUSAL_MAX: usize = 4096;
 /// How long a process that was killed is waited for. One that waits inside the kernel for a dead server is left to it.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 /// As much as a program that has ended, or something that it has left running, is read after its end.
@@ -32,7 +35,7 @@ enum Refusal {
     /// Here: it had this process's memory.
     Told(Option<String>),
     /// In memory that both have.
-    Shared(SharedMemory),
+    Shared(Memory),
 }
 
 /// Whose is the child before it has become the program?
@@ -105,10 +108,10 @@ pub fn start(
             (pid, Refusal::Told(why))
         }
         Becomes::User => {
-            let mut shared = SharedMemory::new()?;
+            let mut shared = Memory::new(REFUSAL_MAX, Share::Same)?;
             match process::fork(process::NewNamespaces::default())? {
                 process::Fork::Child => {
-                    shared.write(&become_program());
+                    say(&mut shared, &become_program());
                     process::exit_now(NOT_STARTED)
                 }
                 process::Fork::Parent(pid) => (pid, Refusal::Shared(shared)),
@@ -122,43 +125,17 @@ pub fn start(
     Ok(Watched { pid, pidfd, output: Some(output), refusal })
 }
 
-/// What a child says that has a copy of this process's memory.
-#[derive(Debug)]
-struct SharedMemory(std::ptr::NonNull<[u8; Self::SIZE]>);
-
-impl SharedMemory {
-    const SIZE: usize = 4096;
-
-    fn new() -> Result<Self> {
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-        // SAFETY: new memory, all zeros, at a place that the kernel chooses.
-        let memory = unsafe { libc::mmap(std::ptr::null_mut(), Self::SIZE, access, kind, -1, 0) };
-        std::ptr::NonNull::new(memory.cast())
-            .filter(|_| memory != libc::MAP_FAILED)
-            .map(Self)
-            .ok_or_else(|| Error::new("mmap(shared)", std::io::Error::last_os_error()))
-    }
-
-    fn write(&mut self, text: &str) {
-        let length = text.len().min(Self::SIZE);
-        // SAFETY: that much is there, and nobody reads it before this process has ended.
-        unsafe { self.0.as_mut()[..length].copy_from_slice(&text.as_bytes()[..length]) };
-    }
-
-    /// What was written; nothing where nothing was. For after the child's end.
-    fn read(&self) -> Option<String> {
-        // SAFETY: that much is there, and who could write to it has ended, or is another program.
-        let bytes = unsafe { self.0.as_ref() };
-        let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-        (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
+/// Puts `text` where the parent reads it, as much as there is room for.
+fn say(shared: &mut Memory, text: &str) {
+    for (to, from) in shared.bytes_mut().iter_mut().zip(text.bytes()) {
+        *to = from;
     }
 }
 
-impl Drop for SharedMemory {
-    fn drop(&mut self) {
-        // SAFETY: what was mapped with this length, and is not used any more.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), Self::SIZE) };
-    }
+/// What a child has put there; nothing where it has become the program.
+fn said(shared: &Memory) -> Option<String> {
+    let text = shared.bytes().split(|byte| *byte == 0).next().unwrap_or_default();
+    (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
 }
 
 impl Watched {
@@ -201,7 +178,7 @@ impl Watched {
         let status = self.reap()?;
         let refusal = match self.refusal {
             Refusal::Told(why) => why,
-            Refusal::Shared(shared) => shared.read(),
+            Refusal::Shared(shared) => said(&shared),
         };
         Ok((ended.unwrap_or(status), heard, refusal))
     }
