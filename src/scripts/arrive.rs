@@ -127,7 +127,7 @@ impl Stage<'_> {
             let is_done = lines.iter().any(|line| {
                 // With the list in the background everything that could set a variable has run.
                 matches!(line, Line::Done { event: Event::Added, .. })
-                    || matches!(line, Line::Submitted { event: Event::Added, names, .. } if names.len() > 1)
+                    || matches!(line, Line::Submitted { event: Event::Added, is_list: true, .. })
             });
             if is_done || Instant::now() >= deadline || !self.registry.lives(name)? {
                 let mut all = Settings::default();

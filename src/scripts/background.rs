@@ -68,7 +68,8 @@ pub(super) fn submit(
         Launcher::Systemd => "systemd",
         Launcher::At => "at",
     };
-    journal.write(&Line::Submitted { event: work.event, to: to.to_owned(), names })?;
+    let (event, is_list) = (work.event, work.is_list);
+    journal.write(&Line::Submitted { event, to: to.to_owned(), is_list, names })?;
     if launcher != Launcher::Process {
         let number = journals.put_work(&work)?;
         match hand_over(launcher, stage.config, &work.session, &number) {

@@ -90,6 +90,9 @@ pub enum Line {
         event: Event,
         /// To whom: `process`, `systemd`, `at`.
         to: String,
+        /// Is it the list, before which everything that is waited for has run?
+        #[serde(default)]
+        is_list: bool,
         /// What.
         names: Vec<String>,
     },

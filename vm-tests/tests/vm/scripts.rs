@@ -73,13 +73,7 @@ fn by_ssh(guest: &Guest) -> Verdict {
     }
     notes::release(guest, "added", "50-first.sh")?;
     notes::wait(guest, "added", "70-then.sh")?;
-    login.end()?;
-    let all = notes::one_session(guest)?;
-    ensure(
-        !all.iter().any(|note| note.script == "20D-workspace.sh" && note.is_end),
-        "20D did not outlive it",
-    )?;
-    notes::release(guest, "added", "20D-workspace.sh")?;
+    let all = outlived_by_20d(guest, login)?;
     same_environment(guest)?;
     let early = notes::environment(guest, "added", "10W-settings.sh")?;
     let id = own.get("XDG_SESSION_ID").cloned();
@@ -225,6 +219,18 @@ fn refused(guest: &Guest) -> Verdict {
     notes::wait_until_over(guest)
 }
 
+/// The session ends while 20D runs, which is not cut off.
+fn outlived_by_20d(guest: &Guest, login: Login) -> Result<Vec<notes::Note>, libtest_mimic::Failed> {
+    login.end()?;
+    let all = notes::one_session(guest)?;
+    ensure(
+        !all.iter().any(|note| note.script == "20D-workspace.sh" && note.is_end),
+        "20D did not outlive it",
+    )?;
+    notes::release(guest, "added", "20D-workspace.sh")?;
+    Ok(all)
+}
+
 /// D and the list run elsewhere: in order, beside the login, and on when it is over.
 fn launcher(guest: &Guest, name: &str, is_seen: &str) -> Verdict {
     notes::fresh(guest)?;
@@ -240,13 +246,7 @@ fn launcher(guest: &Guest, name: &str, is_seen: &str) -> Verdict {
     ensure(seen.is_success(), format!("{name} has no job that runs: {seen:?}"))?;
     notes::release(guest, "added", "50-first.sh")?;
     notes::wait(guest, "added", "70-then.sh")?;
-    login.end()?;
-    let all = notes::one_session(guest)?;
-    ensure(
-        !all.iter().any(|note| note.script == "20D-workspace.sh" && note.is_end),
-        "20D did not outlive it",
-    )?;
-    notes::release(guest, "added", "20D-workspace.sh")?;
+    outlived_by_20d(guest, login)?;
     guest.root_ok("rm /etc/session.d/session-scripts.conf")?;
     same_environment(guest)
 }
