@@ -2,60 +2,12 @@
 
 use std::ffi::OsString;
 
-use lexopt::{Arg, ValueExt};
+use command_line::{Reading, Typed};
 
+use super::commands::SESSIONCTL;
 use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
 use crate::model::setup::Method;
-
-/// The text of `--help`.
-pub const HELP: &str = "\
-Look at and manage the sessions and views that live on this host
-
-Usage: sessionctl list [--json]
-       sessionctl begin --user NAME [--service NAME] [--profile NAME] [--config FILE]
-       sessionctl enter (--user NAME | --view VIEW | --session NAME) [--as-root]
-                        [--] [COMMAND [ARG...]]
-       sessionctl end   (--user NAME | --view VIEW | --session NAME)
-       sessionctl recover
-       sessionctl gc    [--json]
-       sessionctl scripts [--session NAME] [--json] [--test [--user NAME] [--config FILE]]
-       sessionctl setup --method METHOD [--undo] [--dry-run] [--root DIR]
-       sessionctl doctor [--json] [--root DIR]
-
-  list   What lives: views with their scope, generation, sessions, processes, age and mounts, and
-         every session
-  begin  Open a session that lasts until it is ended, with its scripts, and print its name
-  enter  Run a command, or a shell, in a view that lives: as its user, or as root with --as-root
-  end    End all sessions of a user and the views that are that user's alone, or one view, with
-         every process in them
-  recover  Begin again what was begun before the host was restarted, or was killed
-  gc     Take away what belongs to nobody alive; safe at any moment
-  scripts What session scripts have run, which run now, and how each ended; with --test, whether they
-         work on this host, and what would run for a user
-  setup  Have logins opened into views, by `pam` or `consolekit`; every change is shown first
-  doctor Which PAM services open a view, and whether all that logins depend on is in order
-
-Options:
-  --user NAME     Whose
-  --view VIEW     A view by the name that `list` shows, such as user-1001.login
-  --session NAME  This session alone; with `scripts`, ended or not
-  --service NAME  The door to match profiles against; a PAM service's name (begin)
-  --profile NAME  Use this profile of the map, whatever matches (begin)
-  --test          Run a session with scripts of its own, and look at those of the user
-  --as-root       As root, with all of its rights, in a tree whose user can change parts of it
-  --config FILE   Read this map, and no other (begin, enter); this session-scripts.conf (scripts)
-  --method METHOD `pam`: a line in the PAM configuration; `consolekit`: a script for ConsoleKit
-  --undo          Take back what an earlier setup has changed
-  --dry-run       Show what setup would change, and change nothing
-  --root DIR      The host whose root is DIR, for whoever builds images (setup, doctor)
-  --json          For programs
-  --help          Print this
-  --version       Print the version
-
-Exit status: that of the command with `enter`; 1 when `doctor` or `scripts --test` finds something wrong;
-otherwise 0, or 125 when something could not be done.
-";
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,104 +104,77 @@ pub enum Whose {
 
 /// Reads the command line. The first argument is the program's name.
 pub fn read(arguments: impl Iterator<Item = OsString>) -> Result<Control, Error> {
-    let mut parser = lexopt::Parser::from_iter(arguments);
-    let mut verb: Option<String> = None;
-    let (mut user, mut view, mut config, mut method, mut root) = (None, None, None, None, None);
-    let (mut session, mut service, mut profile) = (None, None, None);
-    let (mut json, mut as_root, mut undo, mut dry_run, mut test) = (false, false, false, false, false);
-    let mut command = Vec::new();
-    while let Some(argument) = parser.next().map_err(|error| usage(error.to_string()))? {
-        match argument {
-            Arg::Long("help") => return Ok(Control::Say(HELP.to_owned())),
-            Arg::Long("version") => {
-                return Ok(Control::Say(concat!("sessionctl ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
-            }
-            Arg::Long("json") => json = true,
-            Arg::Long("as-root") => as_root = true,
-            Arg::Long("undo") => undo = true,
-            Arg::Long("dry-run") => dry_run = true,
-            Arg::Long("test") => test = true,
-            Arg::Long("session") => session = Some(text(&mut parser)?),
-            Arg::Long("service") => service = Some(text(&mut parser)?),
-            Arg::Long("profile") => profile = Some(text(&mut parser)?),
-            Arg::Long("method") => method = Some(read_method(&text(&mut parser)?)?),
-            Arg::Long("root") => root = Some(read_root(&text(&mut parser)?)?),
-            Arg::Long("user") => user = Some(text(&mut parser)?),
-            Arg::Long("view") => view = Some(text(&mut parser)?),
-            Arg::Long("config") => config = Some(text(&mut parser)?),
-            Arg::Value(word) if verb.is_none() => {
-                verb = Some(word.string().map_err(|error| usage(error.to_string()))?)
-            }
-            // From the program's name on, everything is the program's own.
-            Arg::Value(program) => {
-                command.push(program);
-                command.extend(parser.raw_args().map_err(|error| usage(error.to_string()))?);
-                break;
-            }
-            other => return Err(usage(other.unexpected().to_string())),
-        }
+    match SESSIONCTL.read(env!("CARGO_PKG_VERSION"), arguments) {
+        Ok(Reading::Say(text)) => Ok(Control::Say(text)),
+        Ok(Reading::Do(typed)) => mean(typed),
+        Err(problem) => Err(Error::new(ErrorKind::Request, problem.message).help(problem.help)),
     }
-    let verb = verb.ok_or_else(|| usage("what is to be done is missing".to_owned()))?;
-    let refuse = |given: bool, what: &str| {
-        if given { Err(usage(format!("`{verb}` takes no {what}"))) } else { Ok(()) }
+}
+
+/// What was typed together means this, or makes no sense.
+fn mean(typed: Typed) -> Result<Control, Error> {
+    let json = typed.has("json");
+    let config = typed.text("config");
+    match typed.command.name {
+        "begin" => Ok(Control::Begin(Begin {
+            user: typed.text("user").ok_or_else(|| usage(&typed, "wants --user"))?,
+            service: typed.text("service"),
+            profile: typed.text("profile"),
+            config,
+        })),
+        "recover" => Ok(Control::Recover),
+        "gc" => Ok(Control::Gc { json }),
+        "scripts" => scripts(&typed, json),
+        "enter" => Ok(Control::Enter {
+            whose: whose(&typed)?,
+            as_root: typed.has("as-root"),
+            config,
+            command: typed.words,
+        }),
+        "end" => Ok(Control::End { whose: whose(&typed)? }),
+        "setup" => {
+            let method = typed.value("method").ok_or_else(|| usage(&typed, "wants --method"))?;
+            let known = Method::ALL.into_iter().find(|known| known.name() == method);
+            Ok(Control::Setup {
+                method: known.ok_or_else(|| usage(&typed, "wants --method"))?,
+                undo: typed.has("undo"),
+                dry_run: typed.has("dry-run"),
+                root: root(&typed)?,
+            })
+        }
+        "doctor" => Ok(Control::Doctor { json, root: root(&typed)? }),
+        _ => Ok(Control::List { json }),
+    }
+}
+
+fn scripts(typed: &Typed, json: bool) -> Result<Control, Error> {
+    let (session, user, config) = (typed.text("session"), typed.text("user"), typed.text("config"));
+    let is_test = typed.has("test");
+    let misplaced = match is_test {
+        true => [("--session", session.is_some()), ("--json", json)],
+        false => [("--user", user.is_some()), ("--config", config.is_some())],
     };
-    let is_enter = verb == "enter";
-    refuse(!is_enter && as_root, "--as-root")?;
-    let is_scripts = verb == "scripts";
-    let is_test = is_scripts && test;
-    let is_begin = verb == "begin";
-    refuse(!(is_enter || is_test || is_begin) && config.is_some(), "--config")?;
-    refuse(!is_begin && service.is_some(), "--service")?;
-    refuse(!is_begin && profile.is_some(), "--profile")?;
-    refuse(!is_scripts && test, "--test")?;
-    let is_about_one = matches!(verb.as_str(), "enter" | "end") || (is_scripts && !test);
-    refuse(!is_about_one && session.is_some(), "--session")?;
-    refuse(!is_enter && !command.is_empty(), "command")?;
-    let is_setup = verb == "setup";
-    refuse(!is_setup && method.is_some(), "--method")?;
-    refuse(!is_setup && undo, "--undo")?;
-    refuse(!is_setup && dry_run, "--dry-run")?;
-    refuse(!is_setup && verb != "doctor" && root.is_some(), "--root")?;
-    let is_listed = matches!(verb.as_str(), "list" | "gc" | "doctor") || (is_scripts && !test);
-    refuse(json && !is_listed, "--json")?;
-    let is_about_views = matches!(verb.as_str(), "enter" | "end");
-    refuse(!is_about_views && view.is_some(), "--view")?;
-    refuse(!(is_about_views || is_test || is_begin) && user.is_some(), "--user")?;
-    let whose = |user: Option<String>, session: Option<String>| match (user, view, session) {
+    if let Some((option, _)) = misplaced.into_iter().find(|(_, given)| *given) {
+        let with = if is_test { "with" } else { "without" };
+        return Err(usage(typed, &format!("{with} --test takes no {option}")));
+    }
+    Ok(if is_test { Control::Rehearse { user, config } } else { Control::Scripts { session, json } })
+}
+
+fn whose(typed: &Typed) -> Result<Whose, Error> {
+    match (typed.text("user"), typed.text("view"), typed.text("session")) {
         (Some(user), None, None) => Ok(Whose::User(user)),
         (None, None, Some(session)) => Ok(Whose::Session(session)),
         (None, Some(view), None) if is_view(&view) => Ok(Whose::View(view)),
-        (None, Some(view), None) => Err(usage(format!("{view:?} is no name of a view"))),
-        _ => Err(usage(format!("`{verb}` wants one of --user, --view and --session"))),
-    };
-    match verb.as_str() {
-        "list" => Ok(Control::List { json }),
-        "begin" => {
-            let user = user.ok_or_else(|| usage("`begin` wants --user".to_owned()))?;
-            Ok(Control::Begin(Begin { user, service, profile, config }))
-        }
-        "recover" => Ok(Control::Recover),
-        "gc" => Ok(Control::Gc { json }),
-        "scripts" if test => Ok(Control::Rehearse { user, config }),
-        "scripts" => Ok(Control::Scripts { session, json }),
-        "enter" => Ok(Control::Enter { whose: whose(user, session)?, as_root, config, command }),
-        "end" => Ok(Control::End { whose: whose(user, session)? }),
-        "setup" => {
-            let method = method.ok_or_else(|| usage("`setup` wants --method".to_owned()))?;
-            Ok(Control::Setup { method, undo, dry_run, root })
-        }
-        "doctor" => Ok(Control::Doctor { json, root }),
-        other => Err(usage(format!("there is no command {other:?}"))),
+        (None, Some(view), None) => Err(usage(typed, &format!("{view:?}: no name of a view"))),
+        _ => Err(usage(typed, "wants one of --user, --view and --session")),
     }
 }
 
-fn read_method(name: &str) -> Result<Method, Error> {
-    let known = Method::ALL.into_iter().find(|method| method.name() == name);
-    known.ok_or_else(|| usage(format!("{name:?} is no method; there are pam, consolekit and logind")))
-}
-
-fn read_root(path: &str) -> Result<AbsPath, Error> {
-    AbsPath::new(path).map_err(|error| usage(format!("--root {path:?} is no absolute path")).caused_by(error))
+fn root(typed: &Typed) -> Result<Option<AbsPath>, Error> {
+    let Some(path) = typed.value("root") else { return Ok(None) };
+    let wrong = |error| usage(typed, &format!("--root {path:?} is no absolute path")).caused_by(error);
+    AbsPath::new(path).map(Some).map_err(wrong)
 }
 
 /// Letters, digits and a few marks: a file's name, and never a way to another folder.
@@ -259,12 +184,10 @@ fn is_view(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-fn text(parser: &mut lexopt::Parser) -> Result<String, Error> {
-    parser.value().and_then(|value| value.string()).map_err(|error| usage(error.to_string()))
-}
-
-fn usage(message: String) -> Error {
-    Error::new(ErrorKind::Request, message).help("`sessionctl --help` explains the commands")
+fn usage(typed: &Typed, message: &str) -> Error {
+    let name = typed.command.name;
+    Error::new(ErrorKind::Request, format!("`{name}` {message}"))
+        .help(format!("`sessionctl {name} --help` explains it"))
 }
 
 #[cfg(test)]

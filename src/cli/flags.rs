@@ -1,19 +1,7 @@
-//! The options of `session-enter`, written down once: the parser, `--help` and the manual page read this list.
+//! The options of `session-enter`, written down once: the reader, `--help`, the manual page and the
+//! completions work from this list.
 
-use std::fmt::Write;
-
-/// One option.
-#[derive(Clone, Copy, Debug)]
-pub struct Flag {
-    /// What the parser calls it.
-    pub id: Id,
-    /// Without the dashes; a single letter is a short option.
-    pub name: &'static str,
-    /// What its value is called; `None` for an option without one.
-    pub value: Option<&'static str>,
-    /// One sentence.
-    pub help: &'static str,
-}
+use command_line::{Example, Flag, HELP, Hint, Program, VERSION, Value};
 
 /// The options, for a `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,81 +26,113 @@ pub enum Id {
     Version,
 }
 
-const fn flag(id: Id, name: &'static str, value: Option<&'static str>, help: &'static str) -> Flag {
-    Flag { id, name, value, help }
-}
-
 /// All options, in the order in which they are explained.
-pub const FLAGS: [Flag; 17] = [
-    flag(Id::User, "user", Some("NAME"), "Whose root; without it, your own"),
-    flag(Id::Mode, "mode", Some("MODE"), "`namespace` or `chroot`, instead of what the map says"),
-    flag(
+pub const FLAGS: [(Id, Flag); 17] = [
+    (Id::User, Flag::with("user", "NAME", Hint::User, "Whose root; without it, your own")),
+    (
+        Id::Mode,
+        Flag::with(
+            "mode",
+            "MODE",
+            Hint::OneOf(&["namespace", "chroot"]),
+            "`namespace` or `chroot`, instead of what the map says",
+        ),
+    ),
+    (
         Id::Scope,
-        "scope",
-        Some("SCOPE"),
-        "`session`, `user`, `group` or `named`: who shares the namespace",
+        Flag::with(
+            "scope",
+            "SCOPE",
+            Hint::OneOf(&["session", "user", "group", "named"]),
+            "Who shares the namespace: `session`, `user`, `group` or `named`; `session` takes a private copy \
+             of a shared one",
+        ),
     ),
-    flag(Id::Profile, "profile", Some("NAME"), "Use this profile of the map, whatever matches"),
-    flag(Id::Config, "config", Some("FILE"), "Read this map, and no other"),
-    flag(Id::DryRun, "dry-run", Some("[=json]"), "Print what would be done, and do nothing"),
-    flag(
+    (Id::Profile, Flag::with("profile", "NAME", Hint::Any, "Use this profile of the map, whatever matches")),
+    (Id::Config, Flag::with("config", "FILE", Hint::File, "Read this map, and no other")),
+    (
+        Id::DryRun,
+        Flag {
+            name: "dry-run",
+            value: Some(Value { name: "json", hint: Hint::OneOf(&["text", "json"]), optional: true }),
+            help: "Print what would be done, and do nothing",
+        },
+    ),
+    (
         Id::Prepare,
-        "prepare",
-        None,
-        "Put the tree at its path on the host, for a later chroot; counts one holder",
+        Flag::switch(
+            "prepare",
+            "Put the tree at its path on the host, for a later chroot; counts one holder",
+        ),
     ),
-    flag(Id::Release, "release", None, "Count one holder less; the last one takes the tree away"),
-    flag(Id::Root, "root", Some("DIR"), "With --prepare, --release: the path, instead of what the map says"),
-    flag(Id::Service, "service", Some("NAME"), "The door to match profiles against; a PAM service's name"),
-    flag(Id::Tty, "tty", Some("TTY"), "The terminal to match profiles against, without /dev/"),
-    flag(Id::RemoteHost, "rhost", Some("HOST"), "The remote host to match profiles against"),
-    flag(Id::Session, "session", Some("ID"), "The session's id, for %i in the map"),
-    flag(
+    (Id::Release, Flag::switch("release", "Count one holder less; the last one takes the tree away")),
+    (
+        Id::Root,
+        Flag::with(
+            "root",
+            "DIR",
+            Hint::Folder,
+            "With --prepare, --release: the path, instead of what the map says",
+        ),
+    ),
+    (
+        Id::Service,
+        Flag::with(
+            "service",
+            "NAME",
+            Hint::Any,
+            "The door to match profiles against: the name of a PAM service, such as sshd",
+        ),
+    ),
+    (Id::Tty, Flag::with("tty", "TTY", Hint::Any, "The terminal to match profiles against, without /dev/")),
+    (Id::RemoteHost, Flag::with("rhost", "HOST", Hint::Any, "The remote host to match profiles against")),
+    (Id::Session, Flag::with("session", "ID", Hint::Any, "The session's id, for %i in the map")),
+    (
         Id::Scripts,
-        "scripts",
-        None,
-        "Run session scripts at the beginning and the end, as a login through PAM does",
+        Flag::switch(
+            "scripts",
+            "Run session scripts at the beginning and the end, as a login through PAM does",
+        ),
     ),
-    flag(Id::ShellString, "c", Some("STRING"), "Run this text by the user's login shell"),
-    flag(Id::Help, "help", None, "Print this"),
-    flag(Id::Version, "version", None, "Print the version"),
+    (Id::ShellString, Flag::with("c", "STRING", Hint::Script, "Run this text by the user's login shell")),
+    (Id::Help, HELP),
+    (Id::Version, VERSION),
 ];
 
-/// The text of `--help`.
-pub fn help() -> String {
-    let mut text = String::from(
-        "Open a user's private root, built from the map, and run a program in it\n\n\
-         Usage: session-enter [OPTION...] [-c STRING | [--] COMMAND [ARG...]]\n\n\
-         Without a command the user's login shell is started.\n\nOptions:\n",
-    );
-    for flag in &FLAGS {
-        let dashes = if flag.name.len() == 1 { "-" } else { "--" };
-        let separator = if flag.id == Id::DryRun { "" } else { " " };
-        let value = flag.value.map(|value| format!("{separator}{value}")).unwrap_or_default();
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "  {:<18}  {}", format!("{dashes}{}{value}", flag.name), flag.help);
+const OPTIONS: [Flag; FLAGS.len()] = {
+    let mut options = [HELP; FLAGS.len()];
+    let mut at = 0;
+    while at < FLAGS.len() {
+        options[at] = FLAGS[at].1;
+        at += 1;
     }
-    text.push_str(
-        "\nExit status: the command's own; 128+N when signal N ended it; 127 when it is not there\n\
-         inside; 126 when it cannot be executed; 125 when the session could not be opened.\n\n\
-         Example: session-enter --user bob -- id\n",
-    );
-    text
-}
+    options
+};
+
+/// `session-enter`.
+pub static SESSION_ENTER: Program = Program {
+    name: "session-enter",
+    section: 1,
+    about: "Open a user's private root and run a program in it",
+    usage: &["[OPTION...] [-c STRING | [--] COMMAND [ARG...]]"],
+    details: &["The root is built from the map. Without a command the user's login shell is started."],
+    commands: &[],
+    options: &OPTIONS,
+    notes: &[],
+    status: "the command's own; 128+N when signal N ended it; 127 when it is not there inside; 126 when it \
+             cannot be executed; 125 when the session could not be opened.",
+    examples: &[
+        Example { typed: "--user bob -- id", does: "run one program in bob's root" },
+        Example {
+            typed: "--user bob --dry-run",
+            does: "what would be mounted, and which line of the map says so",
+        },
+    ],
+};
 
 /// The option that somebody who typed `name` may have meant.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    let known = FLAGS.iter().map(|flag| flag.name).filter(|known| known.len() > 1);
-    known
-        .map(|known| (common(known, name), known))
-        .filter(|(shared, _)| *shared >= 3)
-        .max()
-        .map(|(_, known)| known)
-}
-
-/// How many characters two words have in common at their beginnings.
-fn common(one: &str, other: &str) -> usize {
-    one.chars().zip(other.chars()).take_while(|(one, other)| one == other).count()
+    command_line::nearest(name, OPTIONS.iter().map(|flag| flag.name))
 }
 
 #[cfg(test)]
@@ -121,15 +141,11 @@ mod tests {
 
     #[test]
     fn every_option_is_listed_once_and_fits_a_terminal() {
-        for (at, flag) in FLAGS.iter().enumerate() {
-            assert!(
-                FLAGS[at + 1..].iter().all(|other| other.name != flag.name && other.id != flag.id),
-                "{flag:?}"
-            );
+        for (at, (id, flag)) in FLAGS.iter().enumerate() {
+            let later = &FLAGS[at + 1..];
+            assert!(later.iter().all(|(other, named)| named.name != flag.name && other != id), "{flag:?}");
         }
-        for line in help().lines() {
-            assert!(line.chars().count() <= 100, "{line}");
-        }
+        assert_eq!(SESSION_ENTER.mistakes(), Vec::<String>::new());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command lines: what was typed, and what it means. This file is `session-enter`'s.
 #![forbid(unsafe_code)]
 
+pub mod commands;
 pub mod control;
 pub mod flags;
 pub mod scripts;
@@ -15,7 +16,7 @@ use crate::model::policy::{Mode, Scope};
 use crate::model::subject::Door;
 use crate::plan::{Command, Placement, Request};
 
-use flags::{FLAGS, Id};
+use flags::{FLAGS, Id, SESSION_ENTER};
 
 /// What was typed, option by option.
 #[derive(Debug, Default)]
@@ -111,9 +112,9 @@ pub fn read(
                 break;
             }
         };
-        match FLAGS.iter().find(|flag| flag.name == name).map(|flag| flag.id) {
+        match FLAGS.iter().find(|(_, flag)| flag.name == name).map(|(id, _)| *id) {
             None => return Err(unknown(&name)),
-            Some(Id::Help) => return Ok(Reading::Say(flags::help())),
+            Some(Id::Help) => return Ok(Reading::Say(SESSION_ENTER.help())),
             Some(Id::Version) => {
                 return Ok(Reading::Say(
                     concat!("session-enter ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
@@ -318,22 +319,21 @@ mod tests {
 
     #[test]
     fn every_option_of_the_list_is_read() {
-        for flag in &FLAGS {
-            let name =
-                if flag.name.len() == 1 { format!("-{}", flag.name) } else { format!("--{}", flag.name) };
-            let value = match flag.id {
+        for (id, flag) in &FLAGS {
+            let name = flag.dashed();
+            let value = match id {
                 Id::Mode => "chroot",
                 Id::Scope => "user",
                 Id::Root => "/x",
                 _ => "x",
             };
             let mut words = vec![name.as_str()];
-            words.extend(flag.value.filter(|value| !value.starts_with('[')).map(|_| value));
-            if flag.id == Id::Root {
+            words.extend(flag.value.filter(|value| !value.optional).map(|_| value));
+            if *id == Id::Root {
                 words.push("--prepare");
             }
             let read = read_words(&words);
-            assert!(read.is_ok() || matches!(flag.id, Id::Help | Id::Version), "{words:?}: {read:?}");
+            assert!(read.is_ok() || matches!(id, Id::Help | Id::Version), "{words:?}: {read:?}");
         }
     }
 

@@ -3,48 +3,136 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use command_line::{Command, Example, Flag, HELP, Hint, Program, VERSION, Words};
 use lexopt::{Arg, ValueExt};
 
 use crate::error::{Error, ErrorKind};
 
-/// The text of `--help`.
-pub const HELP: &str = "\
-Run the scripts of a session that begins, or of one that has ended
+const USER: Flag = Flag::with("user", "NAME", Hint::User, "Whose session");
+const SESSION: Flag = Flag::with("session", "ID", Hint::Any, "What the source calls the session");
+const FROM: Flag = Flag::with(
+    "from",
+    "SOURCE",
+    Hint::OneOf(&["hand", "logind", "consolekit", "pam_exec", "pam_script", "gdm", "lightdm", "xdm"]),
+    "Who tells of it: hand (the default), logind, consolekit, pam_exec, pam_script, gdm, lightdm, xdm. What \
+     a source tells in its environment is read there",
+);
+const COMPAT: Flag = Flag::with(
+    "compat",
+    "WORLD",
+    Hint::OneOf(&["consolekit", "gdm", "lightdm", "xdm"]),
+    "Run another session manager's scripts, too: consolekit, gdm, lightdm, xdm",
+);
+const CONFIG: Flag =
+    Flag::with("config", "FILE", Hint::File, "Instead of /etc/session.d/session-scripts.conf");
+const WAIT: Flag = Flag::switch("wait", "Wait for the scripts of the end");
+const ENV: Flag = Flag::switch("env", "Print what the scripts have set, NAME=value");
+const STATUS: &str = "0; 1 when a script refuses the session; 125 when scripts could not be run at all.";
 
-Usage: session-scripts added   --user NAME [FACT...] [--from SOURCE] [--session ID] [--leader PID]
-       session-scripts removed --name SESSION | [--from SOURCE] --session ID | --user NAME
-       session-scripts pam     [as pam_exec's command: the type and the user are in PAM's variables]
-       session-scripts ck EVENT    [called by ConsoleKit]
-       session-scripts sweep
+const ADDED: Command = Command {
+    name: "added",
+    usage: &["--user NAME [FACT...] [--from SOURCE] [--session ID] [--leader PID]"],
+    about: "Run the scripts of a session that begins",
+    details: &[
+        "Runs /etc/session.d/first, if the user has no other session, and added. Waits for the scripts whose \
+         names begin like 10W-, starts those like 10D-, and leaves the others to run one after the other in \
+         the background. Prints what the session is called.",
+        "Facts about the session, for its scripts: --service --tty --rhost --ruser --display --xauthority \
+         --xdg-id --type --class --seat --vtnr --runtime-dir, each with a value.",
+    ],
+    words: Words::None,
+    options: &[
+        USER,
+        SESSION,
+        FROM,
+        Flag::with(
+            "leader",
+            "PID",
+            Hint::Any,
+            "The session ends with this process, if nobody says so before",
+        ),
+        COMPAT,
+        CONFIG,
+        ENV,
+    ],
+    status: Some(STATUS),
+    examples: &[Example {
+        typed: "added --user bob --service sshd --tty pts/3",
+        does: "a session of bob's that nobody else tells of",
+    }],
+};
 
-  added    Run /etc/session.d/first, if the user has no other session, and added. Waits for the
-           scripts whose names begin like 10W-, starts those like 10D-, and leaves the others to
-           run one after the other in the background
-  removed  Run removed, and last if the user has no session left, once for each session. Does not
-           wait, unless --wait is given
-  sweep    Do that for sessions that have ended without anybody noticing
+const REMOVED: Command = Command {
+    name: "removed",
+    usage: &["--name SESSION", "[--from SOURCE] --session ID", "--user NAME"],
+    about: "Run the scripts of a session that has ended",
+    details: &[
+        "Runs removed, and last if the user has no session left, once for each session. Does not wait, unless \
+         --wait is given.",
+    ],
+    words: Words::None,
+    options: &[
+        Flag::with("name", "SESSION", Hint::Any, "What we call it: Session7. `added` prints it"),
+        SESSION,
+        FROM,
+        USER,
+        COMPAT,
+        CONFIG,
+        WAIT,
+    ],
+    status: Some(STATUS),
+    examples: &[Example { typed: "removed --name Session7 --wait", does: "its end, and all that runs then" }],
+};
 
-Options:
-  --user NAME     Whose session
-  --session ID    What SOURCE calls it
-  --name SESSION  What we call it: Session7. `added` prints it
-  --from SOURCE   Who tells of it: hand (the default), logind, consolekit, pam_exec, pam_script,
-                  gdm, lightdm, xdm. What a source tells in its environment is read there
-  --leader PID    The session ends with this process, if nobody says so before
-  --compat WORLD  Run another session manager's scripts, too: consolekit, gdm, lightdm, xdm
-  --config FILE   Instead of /etc/session.d/session-scripts.conf
-  --env           Print what the scripts have set, NAME=value
-  --wait          Wait for the scripts of the end
-  --help          Print this
-  --version       Print the version
+const PAM: Command = Command {
+    name: "pam",
+    usage: &["[--compat WORLD] [--config FILE]"],
+    about: "Do what PAM_TYPE says; pam_exec calls this",
+    details: &["The user and the session are in the variables that pam_exec sets."],
+    words: Words::None,
+    options: &[COMPAT, CONFIG, ENV, WAIT],
+    status: Some(STATUS),
+    examples: &[Example { typed: "pam", does: "in a PAM stack, behind pam_exec.so quiet" }],
+};
 
-Facts about the session, for its scripts: --service --tty --rhost --ruser --display --xauthority
-  --xdg-id --type --class --seat --vtnr --runtime-dir, each with a value
+const CK: Command = Command {
+    name: "ck",
+    usage: &["EVENT"],
+    about: "Do what ConsoleKit's event says; ConsoleKit calls this",
+    details: &["Events other than session_added and session_removed are passed over."],
+    words: Words::UpTo(1, Hint::OneOf(&["session_added", "session_removed"])),
+    options: &[COMPAT, CONFIG, WAIT],
+    status: Some(STATUS),
+    examples: &[Example { typed: "ck session_added", does: "from run-session.d" }],
+};
 
-Exit status: 0; 1 when a script refuses the session; 125 when scripts could not be run at all.
+const SWEEP: Command = Command {
+    name: "sweep",
+    usage: &["[--config FILE] [--wait]"],
+    about: "Run the scripts of ends that nobody has noticed",
+    details: &[],
+    words: Words::None,
+    options: &[CONFIG, WAIT],
+    status: Some(STATUS),
+    examples: &[Example { typed: "sweep", does: "after a crash; the package's timer does it too" }],
+};
 
-Example: session-scripts added --user bob --service sshd --tty pts/3
-";
+/// `session-scripts`.
+pub static SESSION_SCRIPTS: Program = Program {
+    name: "session-scripts",
+    section: 1,
+    about: "Run the scripts of a session that begins, or of one that has ended",
+    usage: &[],
+    details: &[],
+    commands: &[ADDED, REMOVED, PAM, CK, SWEEP],
+    options: &[HELP, VERSION],
+    notes: &[],
+    status: STATUS,
+    examples: &[Example {
+        typed: "added --user bob --service sshd --tty pts/3",
+        does: "a session of bob's that nobody else tells of",
+    }],
+};
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +233,11 @@ pub fn read(mut arguments: impl Iterator<Item = OsString>, facts: &[&str]) -> Re
             other => return Err(usage(other.unexpected().to_string())),
         };
         match name.as_str() {
-            "help" => return Ok(Reading::Say(HELP.to_owned())),
+            "help" => {
+                let command = verb.as_deref().and_then(|verb| SESSION_SCRIPTS.command(verb));
+                let help = command.map_or_else(|| SESSION_SCRIPTS.help(), |it| SESSION_SCRIPTS.help_of(it));
+                return Ok(Reading::Say(help));
+            }
             "version" => {
                 return Ok(Reading::Say(
                     concat!("session-scripts ", env!("CARGO_PKG_VERSION"), "\n").to_owned(),
@@ -232,6 +324,24 @@ mod tests {
             Ok(Reading::Do(asked)) => *asked,
             other => panic!("{line:?}: {other:?}"),
         }
+    }
+
+    #[test]
+    fn every_option_of_the_definition_is_read_and_fits_a_terminal() {
+        assert_eq!(SESSION_SCRIPTS.mistakes(), Vec::<String>::new());
+        for command in SESSION_SCRIPTS.commands {
+            for flag in command.options {
+                let mut line = vec!["x".to_owned(), command.name.to_owned()];
+                line.extend((command.name == "ck").then(|| "session_added".to_owned()));
+                line.push(flag.dashed());
+                line.extend(flag.value.map(|_| "1".to_owned()));
+                let words: Vec<&str> = line.iter().map(String::as_str).collect();
+                asked(&words);
+            }
+        }
+        assert!(
+            matches!(words(&["x", "added", "--help"]), Ok(Reading::Say(text)) if text.contains("--leader"))
+        );
     }
 
     #[test]

@@ -3,35 +3,63 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use command_line::{Example, Flag, HELP, Hint, Program, VERSION};
 use lexopt::{Arg, ValueExt};
 
 use crate::error::{Error, Result};
 use crate::session::{Classes, End};
 
-/// The text of `--help`.
-pub const HELP: &str = "\
-Watch sessions and run session-scripts when they begin and end
-
-Usage: session-watchd [OPTION...]
-
-It is started at boot, as root. From logind or elogind it learns which sessions begin and end; and
-it holds connections of other sessions, which end with the processes that hold the other side.
-
-Options:
-  --end MODE      When a session of logind has ended: with its first process, `leader-exit`, which
-                  is the default; or with the last process that it left behind, `scope-empty`
-  --class NAME    A class of sessions that counts; may be given more than once. Without it: user,
-                  user-early and user-light
-  --no-logind     Do not ask logind
-  --bus ADDRESS   The D-Bus address of the bus that logind is on, in place of the system bus
-  --socket PATH   Where to listen, in place of /run/session-watchd/socket
-  --state DIR     Where to keep what is known, in place of /run/session-watchd
-  --runner PATH   The program to run, in place of /usr/bin/session-scripts
-  --help          Print this
-  --version       Print the version
-
-Exit status: 0 when it was told to stop; 125 when it cannot work.
-";
+/// `session-watchd`.
+pub static SESSION_WATCHD: Program = Program {
+    name: "session-watchd",
+    section: 8,
+    about: "Watch sessions and run session-scripts when they begin and end",
+    usage: &["[OPTION...]"],
+    details: &[
+        "It is started at boot, as root. From logind or elogind it learns which sessions begin and end; and it \
+         holds connections of other sessions, which end with the processes that hold the other side.",
+    ],
+    commands: &[],
+    options: &[
+        Flag::with(
+            "end",
+            "MODE",
+            Hint::OneOf(&["leader-exit", "scope-empty"]),
+            "When a session of logind has ended: with its first process, `leader-exit`, which is the default; \
+             or with the last process that it left behind, `scope-empty`",
+        ),
+        Flag::with(
+            "class",
+            "NAME",
+            Hint::Any,
+            "A class of sessions that counts; may be given more than once. Without it: user, user-early and \
+             user-light",
+        ),
+        Flag::switch("no-logind", "Do not ask logind"),
+        Flag::with(
+            "bus",
+            "ADDRESS",
+            Hint::Any,
+            "The D-Bus address of the bus that logind is on, in place of the system bus",
+        ),
+        Flag::with("socket", "PATH", Hint::File, "Where to listen, in place of /run/session-watchd/socket"),
+        Flag::with(
+            "state",
+            "DIR",
+            Hint::Folder,
+            "Where to keep what is known, in place of /run/session-watchd",
+        ),
+        Flag::with("runner", "PATH", Hint::File, "The program to run, in place of /usr/bin/session-scripts"),
+        HELP,
+        VERSION,
+    ],
+    notes: &[],
+    status: "0 when it was told to stop; 125 when it cannot work.",
+    examples: &[Example {
+        typed: "--end scope-empty",
+        does: "a session has ended when nothing of it is left running",
+    }],
+};
 
 /// Where everything is, unless it is said otherwise.
 const STATE: &str = "/run/session-watchd";
@@ -105,7 +133,7 @@ pub fn read(
     let mut classes = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
-            Arg::Long("help") => return Ok(Reading::Say(HELP.to_owned())),
+            Arg::Long("help") => return Ok(Reading::Say(SESSION_WATCHD.help())),
             Arg::Long("version") => {
                 return Ok(Reading::Say(concat!("session-watchd ", env!("CARGO_PKG_VERSION"), "\n").into()));
             }
@@ -193,9 +221,16 @@ mod tests {
         assert_eq!(options.bus.as_deref(), Some("unix:path=/b"));
         assert!(options.classes.count("greeter") && options.classes.count("background"));
         assert!(!options.classes.count("user"));
-        for line in HELP.lines() {
-            assert!(line.chars().count() <= 100, "{line}");
+        for flag in SESSION_WATCHD.options.iter().filter(|flag| !["help", "version"].contains(&flag.name)) {
+            let value = match flag.name {
+                "end" => "leader-exit",
+                _ => "/x",
+            };
+            let mut line = vec![flag.dashed()];
+            line.extend(flag.value.map(|_| value.to_owned()));
+            assert!(reading(&line.iter().map(String::as_str).collect::<Vec<_>>()).is_ok(), "{flag:?}");
         }
+        assert_eq!(SESSION_WATCHD.mistakes(), Vec::<String>::new());
     }
 
     #[test]

@@ -1,0 +1,181 @@
+//! What `sessionctl` can do, and how it is told to.
+
+use command_line::{Command, Example, Flag, HELP, Hint, Program, VERSION, Words};
+
+const USER: Flag = Flag::with("user", "NAME", Hint::User, "Whose");
+const JSON: Flag = Flag::switch("json", "For programs");
+const CONFIG: Flag = Flag::with("config", "FILE", Hint::File, "Read this map, and no other");
+const SERVICE: Flag = Flag::with(
+    "service",
+    "NAME",
+    Hint::Any,
+    "The door to match profiles against: the name of a PAM service, such as sshd",
+);
+const PROFILE: Flag =
+    Flag::with("profile", "NAME", Hint::Any, "Use this profile of the map, whatever matches");
+const VIEW: Flag =
+    Flag::with("view", "VIEW", Hint::Any, "A view by the name that `list` shows, such as user-1001.login");
+const SESSION: Flag = Flag::with("session", "NAME", Hint::Any, "One session, by the name that `list` shows");
+const ROOT: Flag =
+    Flag::with("root", "DIR", Hint::Folder, "The host whose root is DIR, for whoever builds images");
+
+const fn example(typed: &'static str, does: &'static str) -> Example {
+    Example { typed, does }
+}
+
+const LIST: Command = Command {
+    name: "list",
+    usage: &["[--json]"],
+    about: "Show the views and sessions that live",
+    details: &["Views with their scope, generation, sessions, processes, age and mounts; and every session."],
+    words: Words::None,
+    options: &[JSON],
+    status: None,
+    examples: &[example("list", "what lives on this host")],
+};
+
+const BEGIN: Command = Command {
+    name: "begin",
+    usage: &["--user NAME [--service NAME] [--profile NAME] [--config FILE]"],
+    about: "Open a session that lasts until it is ended, and print its name",
+    details: &["Its session scripts run as for a login."],
+    words: Words::None,
+    options: &[USER, SERVICE, PROFILE, CONFIG],
+    status: None,
+    examples: &[example("begin --user bob", "a session of bob's, to be ended by `end --session`")],
+};
+
+const ENTER: Command = Command {
+    name: "enter",
+    usage: &[
+        "(--user NAME | --view VIEW | --session NAME) [--as-root] [--config FILE] [--] [COMMAND [ARG...]]",
+    ],
+    about: "Run a command, or a shell, in a view that lives",
+    details: &["As its user, or as root with --as-root."],
+    words: Words::Program,
+    options: &[
+        USER,
+        VIEW,
+        SESSION,
+        Flag::switch("as-root", "As root, with all rights, in a tree whose user can change parts of it"),
+        CONFIG,
+    ],
+    status: Some("that of the command; 125 when it could not be started"),
+    examples: &[example("enter --user bob --as-root ls -la /tmp", "look at what bob sees")],
+};
+
+const END: Command = Command {
+    name: "end",
+    usage: &["(--user NAME | --view VIEW | --session NAME)"],
+    about: "End a session, a view, or all that a user has",
+    details: &[
+        "Of a user, all sessions and the views that are that user's alone; with every process in them.",
+    ],
+    words: Words::None,
+    options: &[USER, VIEW, SESSION],
+    status: None,
+    examples: &[example("end --user bob", "end all of bob's sessions and views")],
+};
+
+const RECOVER: Command = Command {
+    name: "recover",
+    usage: &[""],
+    about: "Begin again what was begun before the host was restarted",
+    details: &["Or before it was killed. What `end` has ended stays ended."],
+    words: Words::None,
+    options: &[],
+    status: None,
+    examples: &[example("recover", "at boot, for the sessions of `begin`")],
+};
+
+const GC: Command = Command {
+    name: "gc",
+    usage: &["[--json]"],
+    about: "Take away what belongs to nobody alive; safe at any moment",
+    details: &["A timer of the package calls it. What a login is using is left alone."],
+    words: Words::None,
+    options: &[JSON],
+    status: None,
+    examples: &[example("gc", "take away what was left behind")],
+};
+
+const SCRIPTS: Command = Command {
+    name: "scripts",
+    usage: &["[--session NAME] [--json]", "--test [--user NAME] [--config FILE]"],
+    about: "Show what session scripts have run, and how each ended",
+    details: &["With --test, whether they work on this host, and what would run for a user."],
+    words: Words::None,
+    options: &[
+        Flag::with("session", "NAME", Hint::Any, "Of this session alone, ended or not"),
+        JSON,
+        Flag::switch("test", "Run a session with scripts of its own, and look at those of the user"),
+        USER,
+        Flag::with("config", "FILE", Hint::File, "With --test: this session-scripts.conf"),
+    ],
+    status: Some("1 when --test finds something wrong"),
+    examples: &[
+        example("scripts --session Session7", "what ran for one session"),
+        example("scripts --test --user bob", "whether bob's would run"),
+    ],
+};
+
+const SETUP: Command = Command {
+    name: "setup",
+    usage: &["--method METHOD [--undo] [--dry-run] [--root DIR]"],
+    about: "Have logins opened into views; every change is shown first",
+    details: &[],
+    words: Words::None,
+    options: &[
+        Flag::with(
+            "method",
+            "METHOD",
+            Hint::OneOf(&["pam", "consolekit"]),
+            "`pam`: a line in the PAM configuration; `consolekit`: a script for ConsoleKit",
+        ),
+        Flag::switch("undo", "Take back what an earlier setup has changed"),
+        Flag::switch("dry-run", "Show what would be changed, and change nothing"),
+        ROOT,
+    ],
+    status: None,
+    examples: &[example("setup --method pam --dry-run", "what would be changed")],
+};
+
+const DOCTOR: Command = Command {
+    name: "doctor",
+    usage: &["[--json] [--root DIR]"],
+    about: "Look whether logins open a view, and whether all is in order",
+    details: &["Every finding has what to do about it. Nothing is changed."],
+    words: Words::None,
+    options: &[JSON, ROOT],
+    status: Some("1 when something is wrong"),
+    examples: &[example("doctor", "look at this host")],
+};
+
+/// `sessionctl`.
+pub static SESSIONCTL: Program = Program {
+    name: "sessionctl",
+    section: 8,
+    about: "Look at and manage sessions and views",
+    usage: &[],
+    details: &[],
+    commands: &[LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP, DOCTOR],
+    options: &[HELP, VERSION],
+    notes: &[],
+    status: "0; that of the command with `enter`; 1 when something was found that is not as it should be; \
+             125 when something could not be done.",
+    examples: &[
+        example("list", "what lives"),
+        example("end --user bob", "end all of bob's sessions"),
+        example("doctor", "whether all is in order"),
+    ],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_fits_a_terminal_and_contradicts_itself_nowhere() {
+        assert_eq!(SESSIONCTL.mistakes(), Vec::<String>::new());
+    }
+}
