@@ -11,6 +11,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use session_sandbox::config::{self, SourceFile};
+use session_sandbox::explain::{Account, Screen};
 use session_sandbox::model::facts::{Facts, Look, PathFact};
 use session_sandbox::model::name::UserName;
 use session_sandbox::model::path::AbsPath;
@@ -97,6 +98,8 @@ fn measure(criterion: &mut Criterion) -> Result<()> {
     let shipped = config::built_in()?;
     let planned = plan_once(&shipped, &subject, &facts)?;
 
+    let account = Account::unseen(&planned, &shipped).ok_or("no such profile")?;
+
     let (large_file, sources) = largest_map();
     let large_layers = [large_file];
     let large = config::parse(&large_layers)?;
@@ -116,11 +119,9 @@ fn measure(criterion: &mut Criterion) -> Result<()> {
         bencher.iter(|| config::built_in().map(|policy| plan::plan(&policy, &subject, &request, &facts)));
     });
     group.bench_function("explain as text", |bencher| {
-        bencher.iter(|| plan::explain::text(black_box(&planned), &[]))
+        bencher.iter(|| account.tree(black_box(Screen::default())))
     });
-    group.bench_function("explain as JSON", |bencher| {
-        bencher.iter(|| plan::explain::json(black_box(&planned), &[]))
-    });
+    group.bench_function("explain as JSON", |bencher| bencher.iter(|| black_box(&account).json()));
     group.finish();
 
     let mut group = criterion.benchmark_group("map of 256 mounts");

@@ -5,7 +5,7 @@
 //! argv        -- cli    --> Request  \
 //! user, door  -- host   --> Subject   >-- plan() --> Plan -- run::enter() --> the user's program
 //! this host   -- host   --> Facts    /    pure, no I/O        effects, descriptors
-//!                                            `-- explain: text, JSON (dry run)
+//!                                            `-- explain: steps, tree, JSON, why, can, diff
 //! ```
 //!
 //! Data goes one way. A [`Plan`] is complete: which mounts, in which order, with which attributes, who the process
@@ -17,6 +17,7 @@
 //! Planning needs no privilege and touches nothing. All that it knows of the host is in [`Facts`]:
 //!
 //! ```
+//! use session_sandbox::explain::{Account, Screen};
 //! use session_sandbox::{Facts, Policy, Request, Subject, config, plan};
 //! use session_sandbox::model::{facts::{Look, PathFact}, name::UserName, path::AbsPath, subject::Door};
 //!
@@ -50,7 +51,8 @@
 //!
 //! let plan = plan::plan(&policy, &subject, &Request::default(), &facts)?;
 //! assert_eq!(plan.report.mounts, 3); // the root itself, /usr and /tmp
-//! assert!(plan::explain::text(&plan, &[]).contains("bind /usr ro,nosuid,nodev"));
+//! let account = Account::unseen(&plan, &policy).ok_or("no such profile")?;
+//! assert!(account.tree(Screen::default()).contains("bind, ro,nosuid,nodev"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -81,6 +83,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod error;
+pub mod explain;
 pub mod host;
 pub mod model;
 pub mod plan;

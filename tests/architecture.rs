@@ -13,13 +13,18 @@ mod tokens;
 use tokens::{Named, Token, named_paths, tokens};
 
 /// Which top modules a top module may name, and why no others. `docs/architecture.md` has the picture.
-const EDGES: [(&str, &[&str], &str); 13] = [
+const EDGES: [(&str, &[&str], &str); 14] = [
     ("model", &[], "the values that everything else speaks in depend on nothing"),
     ("error", &[], "the one public error is a leaf, so that every layer can make it"),
     (
         "plan",
         &["error", "model"],
         "planning is pure: who names host, sys or run here wants to ask or to do something",
+    ),
+    (
+        "explain",
+        &["model", "plan"],
+        "what a plan says is told from values; who has looked at the host hands in what was seen",
     ),
     ("config", &["model"], "the map's text becomes a policy without a look at the host"),
     ("sys", &[], "system calls know of no plan, map or policy; they could be a crate of their own"),
@@ -49,19 +54,23 @@ const EDGES: [(&str, &[&str], &str); 13] = [
         &["error", "host", "model", "registry", "sys"],
         "scripts run beside a session; how its view is built is not known here",
     ),
-    ("cli", &["error", "model", "plan"], "a command line is turned into a request and nothing else"),
+    (
+        "cli",
+        &["error", "explain", "model", "plan"],
+        "a command line is turned into a request and nothing else",
+    ),
     (
         "bin",
         &[
-            "cli", "config", "doctor", "error", "host", "model", "plan", "registry", "run", "scripts",
-            "setup", "sys",
+            "cli", "config", "doctor", "error", "explain", "host", "model", "plan", "registry", "run",
+            "scripts", "setup", "sys",
         ],
         "",
     ),
 ];
 
 /// Folders whose code gets everything it knows handed in.
-const PURE: [&str; 3] = ["model", "config", "plan"];
+const PURE: [&str; 4] = ["model", "config", "plan", "explain"];
 /// What pure code may not name.
 const IMPURE: [&str; 13] = [
     "std::fs",

@@ -22,13 +22,14 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use session_sandbox::config::{self, SourceFile};
+use session_sandbox::explain::{Account, Screen};
 use session_sandbox::model::facts::{Facts, KernelFeatures, PathFact, SubordinateIds};
 use session_sandbox::model::name::UserName;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::{Attributes, Mode, MountKind, MountRule, Policy};
 use session_sandbox::model::subject::{Door, Subject};
 use session_sandbox::plan::step::{Make, Mount, Node, Plan, RootSwitch, Step, TreeStep};
-use session_sandbox::plan::{self, Command, Placement, PlanErrors, Request, explain, lint};
+use session_sandbox::plan::{self, Command, Placement, PlanErrors, Request, lint};
 use session_sandbox::run;
 
 fn path(text: &str) -> AbsPath {
@@ -333,12 +334,16 @@ fn check(policy: &Policy, subject: &Subject, request: &Request, host: &Host) -> 
     check_order(&plan, host.privileged);
     let profile = policy.profiles.iter().find(|profile| profile.name == plan.profile).unwrap();
     check_rules(&plan, &profile.mounts, subject);
-    let text = explain::text(&plan, &lint::lint(&plan));
-    for target in plan.tree.iter().filter_map(|step| step.target.file_name()) {
-        assert!(text.contains(target), "{target} is not in the explanation:\n{text}");
+    let account = Account::unseen(&plan, policy).unwrap();
+    for text in [account.tree(Screen::default()), account.listing(Screen::default())] {
+        for target in plan.tree.iter().filter_map(|step| step.target.file_name()) {
+            assert!(text.contains(target), "{target} is not in the explanation:\n{text}");
+        }
+        // A word that is longer than the line has one of its own, with what has to stand before it.
+        let is_too_long = |line: &&str| line.chars().count() > 80 && line.trim().contains(' ');
+        assert_eq!(text.lines().find(is_too_long), None, "{text}");
     }
-    let json: serde_json::Value =
-        serde_json::from_str(&explain::json(&plan, &lint::lint(&plan))).expect("not JSON");
+    let json: serde_json::Value = serde_json::from_str(&account.json()).expect("not JSON");
     assert_eq!(json["plan"]["tree"].as_array().map(Vec::len), Some(plan.tree.len()));
     assert_eq!(plan.report.mounts, plan.mounts().count());
     assert!(plan.exec.environment.iter().all(|(name, _)| name != "LD_PRELOAD"));

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use session_sandbox::config::{self, SourceFile};
+use session_sandbox::explain::{Account, Screen};
 use session_sandbox::model::facts::{Look, PathFact};
 use session_sandbox::model::name::UserName;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::{Mode, Scope};
 use session_sandbox::model::subject::Door;
 use session_sandbox::plan::step::{Make, Mount, Share, Step, Switch};
-use session_sandbox::plan::{Command, Placement, Plan, explain, plan};
+use session_sandbox::plan::{Command, Placement, Plan, plan};
 use session_sandbox::{Facts, Policy, Request, Subject};
 
 fn policy(settings: &str, mounts: &str) -> Policy {
@@ -205,22 +206,24 @@ fn the_base_is_entered_by_chroot_and_is_not_part_of_the_digest() {
 fn the_explanation_names_the_view_and_how_its_root_is_made() {
     let lines = |settings: &str, scope, base| {
         let plan = planned(settings, &Request { scope, ..Request::default() }, &host(base));
-        let text = explain::text(&plan, &[]);
-        let wanted = |line: &&str| line.starts_with("  root ") || line.starts_with("  shared ");
+        let screen = Screen { width: 200, ..Screen::default() };
+        let policy = policy(settings, "");
+        let text = Account::unseen(&plan, &policy).unwrap().tree(screen);
+        let wanted = |line: &&str| line.starts_with("  root ") || line.starts_with("  view ");
         text.lines().filter(wanted).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(
         lines("", None, true),
         [
-            "  root      a mount namespace copied from the empty base",
-            "  shared    user-4242.p, joined also when the map has changed, ends with its last session",
+            "  root        a mount namespace copied from the empty base",
+            "  view        user-4242.p, joined also when the map has changed, ends with its last session",
         ]
     );
     assert_eq!(
         lines("on_change = \"new\"\nlinger = \"10m\"", Some(Scope::Session), false),
         [
-            "  root      a mount namespace of its own (pivot_root)",
-            "  shared    a private copy of user-4242.p, a new one when the map has changed, ends 600 s after its last session",
+            "  root        a mount namespace of its own (pivot_root)",
+            "  view        a private copy of user-4242.p, a new one when the map has changed, ends 600 s after its last session",
         ]
     );
     assert_eq!(lines("scope = \"session\"", None, false).len(), 1);

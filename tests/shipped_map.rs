@@ -2,13 +2,14 @@
 //! /opt and the rest. The facts are written by hand, so that every layout is planned on every host.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
+use session_sandbox::explain::{Account, Screen};
 use session_sandbox::model::facts::{Look, PathFact};
 use session_sandbox::model::name::UserName;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::Mode;
 use session_sandbox::model::subject::Door;
 use session_sandbox::plan::step::{Make, Mount, TreeStep};
-use session_sandbox::plan::{self, Command, Plan, explain, lint};
+use session_sandbox::plan::{self, Command, Plan, lint};
 use session_sandbox::{Facts, Request, Subject, config};
 
 fn path(text: &str) -> AbsPath {
@@ -95,6 +96,10 @@ fn planned(subject: &Subject, facts: &Facts, request: &Request) -> Plan {
         .unwrap_or_else(|errors| panic!("{errors}"))
 }
 
+fn tree(plan: &Plan) -> String {
+    Account::unseen(plan, &config::built_in().unwrap()).unwrap().tree(Screen::default())
+}
+
 fn request(words: &[&str]) -> Request {
     Request { command: Command::Program(words.iter().map(Into::into).collect()), ..Request::default() }
 }
@@ -105,7 +110,7 @@ fn every_layout_has_its_plan() {
     {
         let plan = planned(&bob("sshd"), &host(entries), &request(&["id"]));
         assert_eq!(lint::lint(&plan), [], "the shipped map has findings on {name}");
-        insta::assert_snapshot!(name, explain::text(&plan, &[]));
+        insta::assert_snapshot!(name, tree(&plan));
     }
 }
 
@@ -113,16 +118,13 @@ fn every_layout_has_its_plan() {
 fn an_ordinary_user_gets_the_same_places() {
     let facts =
         Facts { privileged: false, makes_devices: false, caller_uid: 1001, terminal: true, ..host(DEBIAN) };
-    insta::assert_snapshot!(
-        "ordinary-user",
-        explain::text(&planned(&bob("session-enter"), &facts, &request(&[])), &[])
-    );
+    insta::assert_snapshot!("ordinary-user", tree(&planned(&bob("session-enter"), &facts, &request(&[]))));
 }
 
 #[test]
 fn the_plan_as_json_is_stable() {
     let plan = planned(&bob("sshd"), &host(BARE), &request(&["id"]));
-    insta::assert_snapshot!("json", explain::json(&plan, &[]));
+    insta::assert_snapshot!("json", Account::unseen(&plan, &config::built_in().unwrap()).unwrap().json());
 }
 
 #[test]

@@ -16,6 +16,15 @@ const PROFILE: Flag =
 const VIEW: Flag =
     Flag::with("view", "VIEW", Hint::Any, "A view by the name that `list` shows, such as user-1001.login");
 const SESSION: Flag = Flag::with("session", "NAME", Hint::Any, "One session, by the name that `list` shows");
+/// How a login comes in, for commands that explain what it would find.
+const DOOR: [Flag; 6] = [
+    Flag::with("user", "NAME", Hint::User, "Whose logins; without it, your own"),
+    Flag::with("service", "NAME", Hint::Any, "The door: the name of a PAM service; without it, sshd"),
+    Flag::with("tty", "TTY", Hint::Any, "The terminal that the login comes on, without /dev/"),
+    Flag::with("rhost", "HOST", Hint::Any, "The host that the login comes from"),
+    PROFILE,
+    CONFIG,
+];
 const ROOT: Flag =
     Flag::with("root", "DIR", Hint::Folder, "The host whose root is DIR, for whoever builds images");
 
@@ -119,6 +128,87 @@ const SCRIPTS: Command = Command {
     ],
 };
 
+const PLAN: Command = Command {
+    name: "plan",
+    usage: &[
+        "[--user NAME] [--service NAME] [--tty TTY] [--rhost HOST] [--profile NAME] [--config FILE] [--tree | --json]",
+    ],
+    about: "Show what a login would find, and which line of the map says so",
+    details: &[
+        "Step by step: where, what, with which restrictions, what the source is on this host, and how the map \
+         writes it. Needs no privilege: what you may not see is said.",
+    ],
+    words: Words::None,
+    options: &[
+        DOOR[0],
+        DOOR[1],
+        DOOR[2],
+        DOOR[3],
+        DOOR[4],
+        DOOR[5],
+        Flag::switch("tree", "As the tree that the session will see"),
+        JSON,
+    ],
+    status: Some("125 when there is no plan, with every reason"),
+    examples: &[
+        example("plan --user bob --service sshd --tree", "what bob will see when he comes by ssh"),
+        example("plan --config new.toml --user bob", "the same by a map that is not in place yet"),
+    ],
+};
+
+const WHY: Command = Command {
+    name: "why",
+    usage: &["[OPTION...] PATH"],
+    about: "Show which line of the map shows a path, hides it or protects it",
+    details: &["With everything on the way to it. Links are followed as they are inside."],
+    words: Words::UpTo(1, Hint::File),
+    options: &DOOR,
+    status: None,
+    examples: &[example("why --user bob /usr/bin/sudo", "why it does not work for bob")],
+};
+
+const CAN: Command = Command {
+    name: "can",
+    usage: &["[OPTION...] (read | write | exec | suid) PATH"],
+    about: "Tell whether a user's session can do something with a path",
+    details: &[
+        "read, write, exec (run a program, go into a directory), or suid (gain rights by its set-id bit). As root \
+         the kernel is asked in the user's name, access control lists and all.",
+    ],
+    words: Words::Choice(&["read", "write", "exec", "suid"], Hint::File),
+    options: &DOOR,
+    status: Some("0 for yes, 1 for no, 125 when it cannot be told"),
+    examples: &[example("can --user bob write /tmp/x", "may bob write there?")],
+};
+
+const DIFF: Command = Command {
+    name: "diff",
+    usage: &[
+        "[--user NAME | --view VIEW | --session NAME] [--json]",
+        "--pid PID [--user NAME] [--profile NAME] [--json]",
+    ],
+    about: "Compare what is mounted in a living view with what the map says now",
+    details: &[
+        "Without options every view. Each difference is named with the line of the map and how it may have come \
+         about. With --pid, what that process sees, which needs no privilege for processes of your own.",
+    ],
+    words: Words::None,
+    options: &[
+        Flag::with("user", "NAME", Hint::User, "The views of this user; with --pid, whose plan"),
+        VIEW,
+        SESSION,
+        Flag::with("pid", "PID", Hint::Any, "What this process sees, by the number that this host gives it"),
+        Flag::with("profile", "NAME", Hint::Any, "With --pid: the plan by this profile, whatever matches"),
+        CONFIG,
+        JSON,
+    ],
+    status: Some("0 when there is no difference, 1 when there is one, 125 when it cannot be told"),
+    examples: &[
+        example("diff", "is every view what the map says?"),
+        example("diff --session Session7", "and this session's?"),
+    ],
+};
+
 const SETUP: Command = Command {
     name: "setup",
     usage: &["--method METHOD [--undo] [--dry-run] [--root DIR]"],
@@ -158,12 +248,13 @@ pub static SESSIONCTL: Program = Program {
     about: "Look at and manage sessions and views",
     usage: &[],
     details: &[],
-    commands: &[LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP, DOCTOR],
+    commands: &[PLAN, WHY, CAN, DIFF, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP, DOCTOR],
     options: &[HELP, VERSION],
     notes: &[],
     status: "0; that of the command with `enter`; 1 when something was found that is not as it should be; \
              125 when something could not be done.",
     examples: &[
+        example("plan --user bob --tree", "what bob will see when he logs in"),
         example("list", "what lives"),
         example("end --user bob", "end all of bob's sessions"),
         example("doctor", "whether all is in order"),

@@ -6,8 +6,13 @@ use command_line::{Reading, Typed};
 
 use super::commands::SESSIONCTL;
 use crate::error::{Error, ErrorKind};
+use crate::explain::can::Deed;
 use crate::model::path::AbsPath;
 use crate::model::setup::Method;
+use crate::model::subject::Door;
+
+/// The door that most logins come by.
+const USUAL_DOOR: &str = "sshd";
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +24,21 @@ pub enum Control {
     },
     /// Take away what does not.
     Gc {
+        /// As JSON.
+        json: bool,
+    },
+    /// Show what a login would find.
+    Plan(Login, Form),
+    /// Show which line of the map is behind a path.
+    Why(Login, AbsPath),
+    /// Tell whether a user may do something.
+    Can(Login, Deed, AbsPath),
+    /// Compare what lives with what the map says.
+    Diff {
+        /// What.
+        which: Which,
+        /// The only map to read.
+        config: Option<String>,
         /// As JSON.
         json: bool,
     },
@@ -91,6 +111,50 @@ pub struct Begin {
     pub config: Option<String>,
 }
 
+/// A login that is only thought of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Whose; the caller's.
+    pub user: Option<String>,
+    /// By which door.
+    pub door: Door,
+    /// The profile, whatever matches.
+    pub profile: Option<String>,
+    /// The only map to read.
+    pub config: Option<String>,
+    /// Opened by the user, without root.
+    pub rootless: bool,
+}
+
+/// What is compared with its plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Every view.
+    All,
+    /// What lives on record.
+    Living(Whose),
+    /// What a process sees.
+    Process {
+        /// Its number.
+        pid: i32,
+        /// Whose plan; its owner's.
+        user: Option<String>,
+        /// By this profile.
+        profile: Option<String>,
+    },
+}
+
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Step by step.
+    Steps,
+    /// As a tree.
+    Tree,
+    /// For programs.
+    Json,
+}
+
 /// What a command is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
@@ -122,6 +186,24 @@ fn mean(typed: Typed) -> Result<Control, Error> {
             profile: typed.text("profile"),
             config,
         })),
+        "plan" => match (typed.has("tree"), json) {
+            (true, true) => Err(usage(&typed, "takes one of --tree and --json")),
+            (true, false) => Ok(Control::Plan(login(&typed), Form::Tree)),
+            (false, true) => Ok(Control::Plan(login(&typed), Form::Json)),
+            (false, false) => Ok(Control::Plan(login(&typed), Form::Steps)),
+        },
+        "why" => Ok(Control::Why(login(&typed), path(&typed, typed.words.first())?)),
+        "can" => {
+            let deed = match typed.words.first().and_then(|word| word.to_str()) {
+                Some("write") => Deed::Write,
+                Some("exec") => Deed::Exec,
+                Some("suid") => Deed::Suid,
+                Some(_) => Deed::Read,
+                None => return Err(usage(&typed, "wants read, write, exec or suid, and a path")),
+            };
+            Ok(Control::Can(login(&typed), deed, path(&typed, typed.words.get(1))?))
+        }
+        "diff" => Ok(Control::Diff { which: which(&typed)?, config, json }),
         "recover" => Ok(Control::Recover),
         "gc" => Ok(Control::Gc { json }),
         "scripts" => scripts(&typed, json),
@@ -169,6 +251,44 @@ fn whose(typed: &Typed) -> Result<Whose, Error> {
         (None, Some(view), None) => Err(usage(typed, &format!("{view:?}: no name of a view"))),
         _ => Err(usage(typed, "wants one of --user, --view and --session")),
     }
+}
+
+fn login(typed: &Typed) -> Login {
+    Login {
+        user: typed.text("user"),
+        door: Door {
+            service: typed.text("service").unwrap_or_else(|| USUAL_DOOR.to_owned()),
+            tty: typed.text("tty"),
+            remote_host: typed.text("rhost"),
+            session: None,
+        },
+        profile: typed.text("profile"),
+        config: typed.text("config"),
+        rootless: false,
+    }
+}
+
+fn path(typed: &Typed, word: Option<&OsString>) -> Result<AbsPath, Error> {
+    let word = word.ok_or_else(|| usage(typed, "wants a path"))?;
+    let text = word.to_str().ok_or_else(|| usage(typed, "wants a path in UTF-8"))?;
+    AbsPath::new(text).map_err(|error| usage(typed, "wants an absolute path").caused_by(error))
+}
+
+fn which(typed: &Typed) -> Result<Which, Error> {
+    let profile = typed.text("profile");
+    if let Some(pid) = typed.value("pid") {
+        if typed.has("view") || typed.has("session") {
+            return Err(usage(typed, "takes one of --pid, --view and --session"));
+        }
+        let number = pid.parse().ok().filter(|number| *number > 0);
+        let pid = number.ok_or_else(|| usage(typed, &format!("--pid {pid:?}: no number of a process")))?;
+        return Ok(Which::Process { pid, user: typed.text("user"), profile });
+    }
+    if profile.is_some() {
+        return Err(usage(typed, "takes --profile with --pid only: a view's own is on record"));
+    }
+    let is_any = ["user", "view", "session"].iter().any(|name| typed.has(name));
+    Ok(if is_any { Which::Living(whose(typed)?) } else { Which::All })
 }
 
 fn root(typed: &Typed) -> Result<Option<AbsPath>, Error> {

@@ -5,6 +5,7 @@ pub mod commands;
 pub mod control;
 pub mod flags;
 pub mod scripts;
+pub mod terminal;
 
 use std::ffi::OsString;
 

@@ -37,7 +37,38 @@ impl From<sys::Error> for Failure {
 
 /// Everything that planning for `subject` asks of this host.
 pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, Error> {
-    ask_everything(policy, subject, request).map_err(|failure| match failure {
+    facts_for(policy, subject, request, Standpoint::Caller)
+}
+
+/// The same for a login that root opens, to be looked at by anybody. What the caller may not see is an answer, too
+/// ([`PathFact::Unseen`]).
+pub fn facts_of_login(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, Error> {
+    facts_for(policy, subject, request, Standpoint::Login)
+}
+
+/// The same for a session that `subject` opens without root, through a user namespace.
+pub fn facts_of_rootless(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, Error> {
+    facts_for(policy, subject, request, Standpoint::Rootless)
+}
+
+/// Whose plan it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standpoint {
+    /// The caller's, who will carry it out.
+    Caller,
+    /// Root's.
+    Login,
+    /// The user's own, whoever asks.
+    Rootless,
+}
+
+fn facts_for(
+    policy: &Policy,
+    subject: &Subject,
+    request: &Request,
+    standpoint: Standpoint,
+) -> Result<Facts, Error> {
+    ask_everything(policy, subject, request, standpoint).map_err(|failure| match failure {
         Failure::System(error) => {
             Error::new(ErrorKind::Host, "cannot find out what this host is like").caused_by(error)
         }
@@ -45,18 +76,36 @@ pub fn facts(policy: &Policy, subject: &Subject, request: &Request) -> Result<Fa
     })
 }
 
-fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, Failure> {
+fn ask_everything(
+    policy: &Policy,
+    subject: &Subject,
+    request: &Request,
+    standpoint: Standpoint,
+) -> Result<Facts, Failure> {
     let caller_uid = sys::user::own_uid();
     let effective = sys::capability::effective()?;
-    let privileged = caller_uid == 0 && effective & SYS_ADMIN != 0;
-    let sources = Sources::of(subject, privileged);
+    let able = caller_uid == 0 && effective & SYS_ADMIN != 0;
+    let of_login = standpoint == Standpoint::Login;
+    let sources = Sources::of(subject, able);
+    let rootless = standpoint == Standpoint::Rootless;
+    let privileged = (able || of_login) && !rootless;
     let mut facts = Facts {
         privileged,
-        makes_devices: privileged && effective & MKNOD != 0,
-        caller_uid,
+        makes_devices: match (able, of_login) {
+            _ if rootless => false,
+            (true, _) => effective & MKNOD != 0,
+            // What root can have here, as far as somebody else can tell.
+            (false, of_login) => of_login && sys::capability::can_be_had(MKNOD.trailing_zeros()),
+        },
+        caller_uid: match standpoint {
+            Standpoint::Caller => caller_uid,
+            Standpoint::Login => 0,
+            Standpoint::Rootless => subject.uid,
+        },
         kernel: kernel_features(),
-        terminal: sys::fd::terminal().is_some(),
+        terminal: if of_login { subject.door.tty.is_some() } else { sys::fd::terminal().is_some() },
         subordinate: if privileged { None } else { subordinate_ids(subject) },
+        base: of_login,
         ..Facts::default()
     };
     let (groups, paths) = plan::selection_questions(policy, subject);
@@ -70,6 +119,16 @@ fn ask_everything(policy: &Policy, subject: &Subject, request: &Request) -> Resu
         ask(&mut facts, plan::mount_questions(profile, subject), &sources)?;
         if privileged && profile.mounts.iter().any(|rule| rule.kind == MountKind::Devpts) {
             facts.tty_group = sys::user::group_id("tty")?;
+        }
+    }
+    if of_login && !able {
+        let denied = PathFact::Unreachable(sys::Error::new("", Errno::ACCESS).reason());
+        for ((look, _), fact) in &mut facts.paths {
+            // What users look at with their own rights they see as their logins do.
+            let is_own = caller_uid == subject.uid && matches!(look, Look::User | Look::UserFollowing);
+            if *fact == denied && !is_own {
+                *fact = PathFact::Unseen;
+            }
         }
     }
     Ok(facts)
@@ -127,7 +186,7 @@ fn fact(place: Result<OwnedFd, WalkError>) -> sys::Result<PathFact> {
 
 /// Only what the path itself is to blame for is an answer; a failure of this process or the kernel (no memory, no
 /// descriptors) is a failure, for it must not make an optional entry look as if it had no source.
-fn refusal(error: WalkError) -> sys::Result<PathFact> {
+pub(super) fn refusal(error: WalkError) -> sys::Result<PathFact> {
     let WalkError::Open { source, .. } = error else {
         return Ok(PathFact::Unreachable(error.to_string()));
     };
@@ -145,7 +204,7 @@ fn refusal(error: WalkError) -> sys::Result<PathFact> {
     }
 }
 
-fn found(place: BorrowedFd<'_>, kind: Kind) -> sys::Result<PathFact> {
+pub(super) fn found(place: BorrowedFd<'_>, kind: Kind) -> sys::Result<PathFact> {
     Ok(match kind {
         Kind::Directory => PathFact::Directory,
         Kind::File => PathFact::File,

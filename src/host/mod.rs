@@ -1,9 +1,11 @@
 //! Reading the host: the map's files, the user, the facts that a plan depends on. Nothing here changes anything.
 #![forbid(unsafe_code)]
 
+mod eyes;
 mod facts;
 mod layers;
 mod logind;
+mod mounts;
 mod patience;
 mod reliance;
 mod scripts;
@@ -11,9 +13,11 @@ mod source;
 mod subject;
 mod walk;
 
-pub use facts::{facts, kernel_features};
+pub use eyes::Eyes;
+pub use facts::{facts, facts_of_login, facts_of_rootless, kernel_features};
 pub use layers::{load_policy, load_policy_below, read_text};
 pub use logind::keep_what_logind_says;
+pub use mounts::{mounts_of_process, mounts_seen_now, own_mounts, owner_of_process};
 pub use patience::{PATIENCE, can_start};
 pub use reliance::expect_reliable;
 pub use scripts::{

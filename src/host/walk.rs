@@ -90,6 +90,14 @@ impl WalkError {
         matches!(self, Self::Open { source, .. } if short.contains(&source.errno()))
     }
 
+    /// The errno, where a call is to blame.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Open { source, .. } => Some(source.errno()),
+            _ => None,
+        }
+    }
+
     /// Is the path simply not there?
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Open { source, .. } if source.errno() == rustix::io::Errno::NOENT.raw_os_error())

@@ -86,6 +86,8 @@ pub enum PathFact {
     ThroughSymlink,
     /// A component that is no directory, a loop, or no permission: the errno's text.
     Unreachable(String),
+    /// Who asks may not look there, and a login may. A plan that is only looked at takes it for what is wanted.
+    Unseen,
 }
 
 impl PathFact {
@@ -101,6 +103,7 @@ impl PathFact {
             Self::Fifo => "a named pipe".to_owned(),
             Self::ThroughSymlink => "behind a symbolic link".to_owned(),
             Self::Unreachable(why) => format!("unreachable: {why}"),
+            Self::Unseen => "not to be seen without root".to_owned(),
         }
     }
 }

@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod facts;
+pub mod mounts;
 pub mod name;
 pub mod path;
 pub mod policy;
 pub mod report;
 pub mod scripts;
+pub mod seen;
 pub mod setup;
 pub mod subject;
 pub mod template;

@@ -361,7 +361,7 @@ pub enum Propagation {
 }
 
 /// Per-mount attributes. `true` adds the restriction; nothing ever takes one away that the host's mount has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {
     /// No writing.
     pub read_only: bool,
@@ -387,6 +387,19 @@ impl Attributes {
         noatime: false,
         nosymfollow: false,
     };
+
+    /// The restrictions of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            read_only: self.read_only || other.read_only,
+            nosuid: self.nosuid || other.nosuid,
+            nodev: self.nodev || other.nodev,
+            noexec: self.noexec || other.noexec,
+            noatime: self.noatime || other.noatime,
+            nosymfollow: self.nosymfollow || other.nosymfollow,
+        }
+    }
 }
 
 impl fmt::Display for Attributes {

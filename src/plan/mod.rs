@@ -3,13 +3,12 @@
 //! ```text
 //! questions() -> the host is asked -> Facts
 //! plan(Policy, Subject, Request, Facts) -> Plan
-//! lint(Plan) -> findings,  explain(Plan) -> text
+//! lint(Plan) -> findings
 //! ```
 #![forbid(unsafe_code)]
 
 mod error;
 mod exec;
-pub mod explain;
 pub mod lint;
 mod place;
 mod select;
@@ -27,7 +26,8 @@ use crate::model::report::Report;
 use crate::model::subject::Subject;
 
 pub use error::{PlanError, PlanErrors};
-pub use select::{mismatch, select};
+pub use select::{matched, mismatch, select};
+pub use share::digest;
 pub use step::Plan;
 
 use place::{Placer, Terminal};

@@ -184,6 +184,9 @@ impl Placer<'_> {
         look: Look,
     ) -> Result<Option<Node>, PlanError> {
         let fact = self.facts.path(look, source);
+        if *fact == PathFact::Unseen {
+            self.notes.push(format!("{target}: taken for a directory, {source} is {}", fact.describe()));
+        }
         if let Some(node) = node_of(fact) {
             return Ok(Some(node));
         }
@@ -229,7 +232,7 @@ impl Placer<'_> {
             // A host without /lib32 is no fault: that is what `system` is for.
             PathFact::Missing => return Ok(()),
             PathFact::Symlink(to) => Thing::Symlink { to: to.clone() },
-            PathFact::Directory => bind(Node::Directory),
+            PathFact::Directory | PathFact::Unseen => bind(Node::Directory),
             PathFact::Device if !attributes.nodev => bind(Node::Device),
             other => {
                 return Err(PlanError::Source {
@@ -295,7 +298,7 @@ impl Placer<'_> {
             let source = AbsPath::new(&format!("/dev/{name}"))
                 .map_err(|source| template_error(rule, "target", &rule.target, source.into()))?;
             match self.facts.path(Look::Root, &source) {
-                PathFact::Device => {}
+                PathFact::Device | PathFact::Unseen => {}
                 PathFact::Missing => {
                     self.notes.push(format!("{target}/{name}: left out, {source} is missing"));
                     continue;
@@ -416,6 +419,8 @@ pub(super) fn node_of(fact: &PathFact) -> Option<Node> {
         PathFact::File => Some(Node::File),
         PathFact::Socket => Some(Node::Socket),
         PathFact::Device => Some(Node::Device),
+        // What it is for is almost always a directory; the plan's notes say that this is a guess.
+        PathFact::Unseen => Some(Node::Directory),
         _ => None,
     }
 }

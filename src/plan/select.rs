@@ -72,6 +72,65 @@ pub fn mismatch(profile: &Profile, subject: &Subject, facts: &Facts) -> Option<S
     unmet.or_else(|| refused.iter().find(|(_, hit)| *hit).map(|(key, _)| format!("excludes it by {key}")))
 }
 
+/// The conditions of `profile`, all of which hold: each with what of it holds. Nothing for a profile without any.
+pub fn matched(profile: &Profile, subject: &Subject, facts: &Facts) -> Vec<String> {
+    let conditions = &profile.matches;
+    let door = &subject.door;
+    let mut held = Vec::new();
+    if !conditions.user.is_empty() {
+        held.push(format!("user {:?}", subject.name.as_str()));
+    }
+    let is_in = |name: &&String| facts.groups.get(*name).is_some_and(|gid| is_member(subject, *gid));
+    held.extend(conditions.group.iter().find(is_in).map(|name| format!("member of group {name:?}")));
+    let holds = |range: &&UidRange| (range.first..=range.last).contains(&subject.uid);
+    held.extend(
+        conditions
+            .uid
+            .iter()
+            .find(holds)
+            .map(|range| format!("uid {} in {}-{}", subject.uid, range.first, range.last)),
+    );
+    for (key, patterns, value) in [
+        ("service", &conditions.service, Some(door.service.as_str())),
+        ("tty", &conditions.tty, door.tty.as_deref()),
+        ("rhost", &conditions.remote_host, door.remote_host.as_deref()),
+    ] {
+        let hit = patterns.iter().find(|pattern| value.is_some_and(|value| glob_matches(pattern, value)));
+        held.extend(hit.map(|pattern| match value {
+            Some(value) if value != pattern => format!("{key} {value:?} is like {pattern:?}"),
+            _ => format!("{key} {pattern:?}"),
+        }));
+    }
+    let there = |path: &&Template| exists(path, subject, facts);
+    held.extend(conditions.exists.iter().find(there).map(|path| format!("{} exists", path.source())));
+    let quoted =
+        |names: &[String]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    for (key, names) in [
+        ("user", &conditions.not_user),
+        ("group", &conditions.not_group),
+        ("service", &conditions.not_service),
+        ("tty", &conditions.not_tty),
+        ("rhost", &conditions.not_remote_host),
+    ] {
+        if !names.is_empty() {
+            held.push(format!("{key} is not {}", quoted(names)));
+        }
+    }
+    let ranges: Vec<_> = conditions
+        .not_uid
+        .iter()
+        .map(|range| match range.first == range.last {
+            true => range.first.to_string(),
+            false => format!("{}-{}", range.first, range.last),
+        })
+        .collect();
+    if !ranges.is_empty() {
+        held.push(format!("uid is not {}", ranges.join(", ")));
+    }
+    held.extend(conditions.not_exists.iter().map(|path| format!("{} does not exist", path.source())));
+    held
+}
+
 fn is_member(subject: &Subject, gid: u32) -> bool {
     subject.gid == gid || subject.groups.contains(&gid)
 }

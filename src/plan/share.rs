@@ -180,7 +180,7 @@ fn templates(rule: &MountRule) -> Vec<&Template> {
 
 /// Equal for two plans that build the same namespace, whatever line of the map each part comes from, whoever enters
 /// and whatever runs there.
-fn digest(plan: &Plan) -> String {
+pub fn digest(plan: &Plan) -> String {
     #[derive(Serialize)]
     struct Shared<'a> {
         pid: bool,

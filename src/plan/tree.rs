@@ -216,6 +216,7 @@ fn is_already_there(thing: &Thing, path: &AbsPath, fact: &PathFact) -> bool {
 }
 
 fn mounted_over(thing: Thing, fact: &PathFact, root: Ids) -> Over {
+    let unseen = *fact == PathFact::Unseen;
     let there = node_of(fact);
     let content = |content: String, mode, owner| {
         let attributes = Attributes { read_only: true, noexec: true, ..Attributes::STANDARD };
@@ -230,6 +231,7 @@ fn mounted_over(thing: Thing, fact: &PathFact, root: Ids) -> Over {
         }
         Thing::Mount { node, .. }
             if node != Node::Directory
+                && !unseen
                 && !matches!(there, Some(Node::File | Node::Socket | Node::Device)) =>
         {
             Over::NeedsMountpoint("a file")
@@ -237,6 +239,7 @@ fn mounted_over(thing: Thing, fact: &PathFact, root: Ids) -> Over {
         mount @ Thing::Mount { .. } => Over::Mounted(mount),
         Thing::File { content: text, mode, owner } => match there {
             Some(Node::File) => Over::Mounted(content(text, mode, owner)),
+            Some(_) if unseen => Over::Mounted(content(text, mode, owner)),
             _ => Over::NeedsMountpoint("a file"),
         },
         Thing::Mask => match there {

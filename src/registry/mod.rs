@@ -130,6 +130,12 @@ impl Registry {
         inventory::take(self)
     }
 
+    /// The way into a generation of a view, without its lock: to be looked at, and not to be joined.
+    pub fn look_at_view(&self, name: &str, generation: u32) -> Result<Option<Door>, Error> {
+        let living = scope::peek(self.folder.as_fd(), name).map_err(failed)?;
+        Ok(living.into_iter().find(|(record, _)| record.generation == generation).map(|(_, door)| door))
+    }
+
     /// The name of the first view on record that is the wanted one. Not asked is whether it lives: in a PID namespace the
     /// numbers of processes on record are nobody's.
     pub fn view_on_record(

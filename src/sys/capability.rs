@@ -28,6 +28,11 @@ fn drop_from_bounding_set(number: u8) -> std::result::Result<(), Errno> {
     }
 }
 
+/// Is this capability, by number, one that a program started by this process could have?
+pub fn can_be_had(number: u32) -> bool {
+    u8::try_from(number).is_ok_and(is_in_bounding_set)
+}
+
 fn is_in_bounding_set(number: u8) -> bool {
     // SAFETY: takes a number, touches no memory.
     unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0, 0, 0) != 0 }

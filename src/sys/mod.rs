@@ -7,6 +7,7 @@
 //! - nothing here knows of plans, maps or policies, and nothing here decides.
 #![allow(unsafe_code)]
 
+pub mod access;
 pub mod append;
 pub mod capability;
 pub mod durable;
@@ -19,6 +20,7 @@ pub mod lock;
 pub mod log;
 mod memory;
 pub mod mount;
+pub mod mounts;
 pub mod namespace;
 pub mod nsfs;
 pub mod path;

@@ -191,6 +191,8 @@ pub enum Kind {
     Mounts,
     /// Process ids.
     Pids,
+    /// Users and capabilities.
+    Users,
 }
 
 impl Kind {
@@ -199,6 +201,7 @@ impl Kind {
         match self {
             Self::Mounts => "mnt",
             Self::Pids => "pid",
+            Self::Users => "user",
         }
     }
 

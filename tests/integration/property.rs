@@ -11,7 +11,10 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rustix::fs::{Mode as FileMode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount};
-use session_sandbox::host;
+use session_sandbox::explain::Account;
+use session_sandbox::explain::drift::{Difference, drift};
+use session_sandbox::host::{self, Eyes};
+use session_sandbox::model::mounts::MountTable;
 use session_sandbox::model::name::UserName;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::{Mode, Scope};
@@ -156,8 +159,12 @@ fn one_map(mut map: Map, mode: Mode, ground: &Ground, tally: &mut Tally) -> Resu
         }
     };
     let host_table = std::fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
-    let host_table = mountinfo::parse(&host_table)?;
-    match carry_out(&plan, ground, &host_table)? {
+    let expected = mountinfo::expected(&plan, &mountinfo::parse(&host_table)?);
+    let eyes = Eyes::of(&subject).map_err(|error| error.chain().to_string())?;
+    let account = Account::of(&plan, &policy, Vec::new(), |look, path| eyes.see(look, path));
+    let account = account.ok_or("the plan has no profile")?;
+    let told = |live: &MountTable| drift(&account, "it", None, eyes.table(), live).differences;
+    match carry_out(&plan, ground, &expected, &told)? {
         None => {
             tally.carried_out += 1;
             tally.mended += usize::from(taken_out > 0);
@@ -190,9 +197,9 @@ fn line_of(error: &PlanError) -> Option<u32> {
 fn carry_out(
     plan: &Plan,
     ground: &Ground,
-    host_table: &[mountinfo::Entry],
+    expected: &[mountinfo::Entry],
+    told: &dyn Fn(&MountTable) -> Vec<Difference>,
 ) -> Result<Option<String>, String> {
-    let expected = mountinfo::expected(plan, host_table);
     let failed = |error: sys::Error| format!("{error}: {}", error.reason());
     let (read, write) = sys::fd::pipe().map_err(failed)?;
     let into = NewNamespaces { pid: plan.namespace.pid, user: false };
@@ -200,7 +207,7 @@ fn carry_out(
         Fork::Child => {
             drop(read);
             let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                look_inside(plan, ground, &expected)
+                look_inside(plan, ground, expected, told)
             }));
             let line = match found {
                 Ok(Ok(())) => "same".to_owned(),
@@ -247,7 +254,12 @@ impl From<StepError> for Inside {
 }
 
 /// In the child: does every step but becoming the user, who could not look at everything.
-fn look_inside(plan: &Plan, ground: &Ground, expected: &[mountinfo::Entry]) -> Result<(), Inside> {
+fn look_inside(
+    plan: &Plan,
+    ground: &Ground,
+    expected: &[mountinfo::Entry],
+    told: &dyn Fn(&MountTable) -> Vec<Difference>,
+) -> Result<(), Inside> {
     let say = |error: std::io::Error| Inside::Wrong(error.to_string());
     // Not every map has a /proc. This one shows the process wherever it goes.
     let proc: OwnedFd = std::fs::File::open("/proc").map_err(say)?.into();
@@ -256,8 +268,14 @@ fn look_inside(plan: &Plan, ground: &Ground, expected: &[mountinfo::Entry]) -> R
         kernel.run(&step)?;
     }
     drop(kernel);
-    let found = mountinfo::parse(&read_at(proc.as_fd(), "self/mountinfo").map_err(say)?)?;
-    let mut differences = mountinfo::differences(expected, &found);
+    let text = read_at(proc.as_fd(), "self/mountinfo").map_err(say)?;
+    let mut differences = mountinfo::differences(expected, &mountinfo::parse(&text)?);
+    // What `sessionctl diff` says of it, however the kernel was asked.
+    let by_calls = host::mounts_seen_now(proc.as_fd());
+    let by_calls = by_calls.map_err(|error| Inside::Wrong(error.chain().to_string()))?;
+    for live in [by_calls, MountTable::parse(&text)?] {
+        differences.extend(told(&live).into_iter().map(|difference| format!("diff: {difference:?}")));
+    }
     check_things(plan, &mut differences);
     if differences.is_empty() { Ok(()) } else { Err(Inside::Wrong(differences.join("\n"))) }
 }

@@ -7,6 +7,7 @@ mod scripts;
 use std::io::Write;
 
 use session_sandbox::cli::{self, Action, DryRun, Purpose, Reading};
+use session_sandbox::explain::Account;
 use session_sandbox::{Error, ErrorKind, host, plan, run};
 
 session_sandbox::program!(report);
@@ -53,10 +54,15 @@ fn run() -> Result<u8, Error> {
     let mut plan = plan::plan(&policy, &subject, &invocation.request, &facts)?;
     match purpose {
         Purpose::Show(format) => {
-            let findings = [plan::lint::lint_policy(&policy), plan::lint::lint(&plan)].concat();
+            let profile = policy.profiles.iter().find(|known| known.name == plan.profile);
+            let matched = profile.filter(|_| invocation.request.profile.is_none());
+            let matched = matched.map(|profile| plan::matched(profile, &subject, &facts)).unwrap_or_default();
+            let eyes = host::Eyes::of(&subject)?;
+            let account = Account::of(&plan, &policy, matched, |look, path| eyes.see(look, path));
+            let account = account.ok_or_else(|| Error::new(ErrorKind::Plan, "the plan has no profile"))?;
             print(&match format {
-                DryRun::Text => plan::explain::text(&plan, &findings),
-                DryRun::Json => plan::explain::json(&plan, &findings),
+                DryRun::Text => account.tree(cli::terminal::screen()),
+                DryRun::Json => account.json(),
             })
         }
         Purpose::Enter => {

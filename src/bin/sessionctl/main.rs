@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod begun;
+mod diff;
+mod explain;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -46,6 +48,10 @@ fn control() -> Result<u8, Error> {
             print(&if json { to_json(&report)? } else { report.text() })?;
             return Ok(u8::from(!report.well));
         }
+        Control::Plan(login, form) => return explain::plan(&login, form),
+        Control::Why(login, path) => return explain::why(&login, &path),
+        Control::Can(login, deed, path) => return explain::can(&login, deed, &path),
+        Control::Diff { which, config, json } => return diff::diff(&which, config.as_deref(), json),
         Control::Begin(begin) => {
             must_be_root(None)?;
             return begun::begin(&begin);
@@ -76,6 +82,10 @@ fn control() -> Result<u8, Error> {
         Control::Say(_)
         | Control::Setup { .. }
         | Control::Doctor { .. }
+        | Control::Plan(..)
+        | Control::Why(..)
+        | Control::Can(..)
+        | Control::Diff { .. }
         | Control::Rehearse { .. }
         | Control::Begin(_)
         | Control::Recover => Ok(0),
@@ -174,7 +184,7 @@ fn rehearse(user: Option<&str>, config: Option<&str>) -> Result<u8, Error> {
 }
 
 /// A host in a folder of one's own is one's own to look at.
-fn must_be_root(elsewhere: Option<&AbsPath>) -> Result<(), Error> {
+pub(crate) fn must_be_root(elsewhere: Option<&AbsPath>) -> Result<(), Error> {
     if elsewhere.is_some() || rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -271,11 +281,11 @@ fn swept_text(swept: Swept) -> String {
     )
 }
 
-fn nothing(message: &str) -> Error {
+pub(crate) fn nothing(message: &str) -> Error {
     Error::new(ErrorKind::Request, message).help("`sessionctl list` shows what lives")
 }
 
-fn to_json(value: &impl serde::Serialize) -> Result<String, Error> {
+pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, Error> {
     serde_json::to_string_pretty(value)
         .map(|text| text + "\n")
         .map_err(|error| Error::new(ErrorKind::Host, "cannot write JSON").caused_by(error))

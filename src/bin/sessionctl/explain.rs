@@ -1,0 +1,91 @@
+//! `plan`, `why` and `can`: what a login would find. Nothing is changed, and no privilege is needed.
+#![forbid(unsafe_code)]
+
+use session_sandbox::cli::control::{Form, Login};
+use session_sandbox::cli::terminal::screen;
+use session_sandbox::explain::can::{self, Deed};
+use session_sandbox::explain::trace::{End, Trace, trace};
+use session_sandbox::explain::{self, Account};
+use session_sandbox::host::{self, Eyes};
+use session_sandbox::model::facts::Look;
+use session_sandbox::model::mounts::MountTable;
+use session_sandbox::model::path::AbsPath;
+use session_sandbox::model::policy::Policy;
+use session_sandbox::plan::{self, Plan, Request};
+use session_sandbox::{Error, ErrorKind};
+
+/// A login that was thought through.
+pub(crate) struct Thought {
+    policy: Policy,
+    plan: Plan,
+    matched: Vec<String>,
+    eyes: Eyes,
+}
+
+impl Thought {
+    pub(crate) fn of(login: &Login) -> Result<Self, Error> {
+        let subject = match &login.user {
+            Some(name) => host::subject(name, login.door.clone())?,
+            None => host::subject_of_caller(login.door.clone())?,
+        };
+        let policy = host::load_policy(login.config.as_deref())?;
+        let request = Request { profile: login.profile.clone(), ..Request::default() };
+        let facts = match login.rootless {
+            true => host::facts_of_rootless(&policy, &subject, &request)?,
+            false => host::facts_of_login(&policy, &subject, &request)?,
+        };
+        let plan = plan::plan(&policy, &subject, &request, &facts)?;
+        let profile = policy.profiles.iter().find(|known| known.name == plan.profile);
+        let matched = match (&login.profile, profile) {
+            (Some(_), _) => vec!["nothing: it is named by --profile".to_owned()],
+            (None, Some(profile)) => plan::matched(profile, &subject, &facts),
+            (None, None) => Vec::new(),
+        };
+        let eyes = Eyes::of(&subject)?;
+        Ok(Self { policy, plan, matched, eyes })
+    }
+
+    pub(crate) fn account(&self) -> Result<Account<'_>, Error> {
+        let matched = self.matched.clone();
+        Account::of(&self.plan, &self.policy, matched, |look, path| self.eyes.see(look, path)).ok_or_else(
+            || Error::new(ErrorKind::Plan, format!("there is no profile {:?}", self.plan.profile)),
+        )
+    }
+
+    /// The host's mounts.
+    pub(crate) fn mounts(&self) -> &MountTable {
+        self.eyes.table()
+    }
+
+    fn trace(&self, account: &Account<'_>, path: &AbsPath) -> Trace {
+        trace(account, path, |look, path| self.eyes.see(look, path))
+    }
+}
+
+pub(crate) fn plan(login: &Login, form: Form) -> Result<u8, Error> {
+    let thought = Thought::of(login)?;
+    let account = thought.account()?;
+    crate::print(&match form {
+        Form::Steps => account.listing(screen()),
+        Form::Tree => account.tree(screen()),
+        Form::Json => account.json(),
+    })
+}
+
+pub(crate) fn why(login: &Login, path: &AbsPath) -> Result<u8, Error> {
+    let thought = Thought::of(login)?;
+    let account = thought.account()?;
+    let trace = thought.trace(&account, path);
+    // Whoever asks about something that is not inside wants to know whether there was something to be shown.
+    let is_absent = matches!(trace.end, End::NotThere(_) | End::Masked);
+    let on_host = is_absent.then(|| thought.eyes.see(Look::Root, &trace.place).fact.describe());
+    crate::print(&explain::why(&account, &trace, on_host.as_deref(), screen()))
+}
+
+pub(crate) fn can(login: &Login, deed: Deed, path: &AbsPath) -> Result<u8, Error> {
+    let thought = Thought::of(login)?;
+    let account = thought.account()?;
+    let answer = can::can(&account, &thought.trace(&account, path), deed);
+    crate::print(&(answer.text() + "\n"))?;
+    Ok(u8::from(!answer.yes))
+}

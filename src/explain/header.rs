@@ -1,0 +1,126 @@
+//! Who logs in, by which profile, and what becomes of the process: what stands above every plan.
+
+use command_line::text::wrap;
+
+use super::screen::Style;
+use super::{Account, Screen};
+use crate::model::policy::{Linger, Mode, OnChange, Wall};
+use crate::plan;
+use crate::plan::step::{Plan, RootSwitch, Share};
+
+/// As wide as the names of the lines.
+const NAMES: usize = 10;
+
+impl Account<'_> {
+    /// The lines above the steps.
+    pub(super) fn header(&self, screen: Screen) -> String {
+        let plan = self.plan;
+        let subject = &plan.subject;
+        let door = &subject.door;
+        let mut who =
+            format!("{} (uid {}, gid {}) by {}", subject.name, subject.uid, subject.gid, door.service);
+        for (word, value) in [("on", &door.tty), ("from", &door.remote_host)] {
+            who.extend(value.iter().map(|value| format!(" {word} {value}")));
+        }
+        let mut lines = vec![screen.paint(Style::Strong, &who)];
+        let mut line = |name: &str, text: &str| {
+            let first = format!("  {:<NAMES$}  ", name);
+            let hanging = " ".repeat(NAMES + 4);
+            lines.push(wrap(text, &first, &hanging, screen.width));
+        };
+        line("profile", &format!("{:?}, {}", plan.profile, plan.origin));
+        if !self.matched.is_empty() {
+            line("matched", &self.matched.join("; "));
+        }
+        line("root", &root(plan));
+        if let Some(share) = &plan.share {
+            line("view", &shared(share));
+        }
+        line("generation", &plan::digest(plan));
+        if matches!(plan.root, RootSwitch::Enter { .. }) {
+            line("wall", wall(plan));
+            line("becomes", &identity(plan));
+            let words: Vec<_> = plan.exec.arguments.iter().map(|word| format!("{word:?}")).collect();
+            let program = plan.exec.program.display();
+            line("runs", &format!("{program} as {}, in {}", words.join(" "), plan.exec.directory));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// What was left out or is to be looked at, below the steps.
+    pub(super) fn footer(&self, screen: Screen) -> String {
+        let mut text = String::new();
+        if !self.plan.report.notes.is_empty() {
+            text.push_str("\nleft out or done another way on this host:\n");
+            for note in &self.plan.report.notes {
+                text.push_str(&wrap(note, "  ", "    ", screen.width));
+                text.push('\n');
+            }
+        }
+        if !self.findings.is_empty() {
+            text.push_str(&screen.paint(Style::Warning, "\nto look at:\n"));
+            for finding in &self.findings {
+                let said = format!("{}: {} ({})", finding.origin, finding.message, finding.id);
+                text.push_str(&wrap(&said, "  ", "    ", screen.width));
+                text.push('\n');
+                text.push_str(&wrap(&format!("help: {}", finding.help), "    ", "      ", screen.width));
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+fn root(plan: &Plan) -> String {
+    match (&plan.root, plan.namespace.base) {
+        (RootSwitch::Enter { .. }, true) => "a mount namespace copied from the empty base".to_owned(),
+        (RootSwitch::Enter { mode: Mode::Namespace }, false) => {
+            "a mount namespace of its own (pivot_root)".to_owned()
+        }
+        (RootSwitch::Enter { mode: Mode::Chroot }, false) => {
+            "chroot, in a private mount namespace".to_owned()
+        }
+        (RootSwitch::Place { at }, _) => format!("mounted on the host at {at}"),
+    }
+}
+
+fn shared(share: &Share) -> String {
+    let copy = if share.private_copy { "a private copy of " } else { "" };
+    let change = match share.on_change {
+        OnChange::Join => "joined also when the map has changed",
+        OnChange::New => "a new one when the map has changed",
+    };
+    let end = match share.linger {
+        Linger::No => "ends with its last session".to_owned(),
+        Linger::Processes => "ends with its last process".to_owned(),
+        Linger::Seconds(seconds) => format!("ends {seconds} s after its last session"),
+    };
+    format!("{copy}{}, {change}, {end}", share.name)
+}
+
+fn wall(plan: &Plan) -> &'static str {
+    match (plan.report.wall, plan.namespace.pid) {
+        (Wall::Pidns, _) => "pidns: other processes cannot be seen",
+        (Wall::Landlock, false) => "landlock: other processes can be seen, not reached",
+        (Wall::Landlock, true) => "landlock and pidns",
+        (Wall::None, _) => "none: any process of this user outside is a way out",
+    }
+}
+
+fn identity(plan: &Plan) -> String {
+    let who = &plan.identity;
+    let mut parts = vec![format!("uid {} gid {}", who.uid, who.gid)];
+    match who.groups.as_deref() {
+        Some([_]) => parts.push("1 group".to_owned()),
+        Some(groups) => parts.push(format!("{} groups", groups.len())),
+        None => parts.push("the caller's groups, in a user namespace".to_owned()),
+    }
+    parts.push(match who.capabilities {
+        0 => "no capabilities".to_owned(),
+        bits => format!("capability bounding set {bits:#x}"),
+    });
+    if who.no_new_privs {
+        parts.push("no new privileges".to_owned());
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,114 @@
+//! Looking at paths of the host for whoever explains a plan: with the rights with which a login would, as far as the
+//! caller has them.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use super::facts::refusal;
+use super::mounts::own_mounts;
+use super::patience;
+use super::source::Sources;
+use crate::error::Error;
+use crate::model::facts::{Look, PathFact};
+use crate::model::mounts::{MountEntry, MountTable};
+use crate::model::path::AbsPath;
+use crate::model::seen::{Access, Details, Seen};
+use crate::model::subject::Subject;
+use crate::sys;
+
+/// Eyes on the host, for one user.
+#[derive(Debug)]
+pub struct Eyes {
+    sources: Sources,
+    /// Can the caller ask in the user's name?
+    as_user: bool,
+    /// Is the caller somebody else than who will open the login?
+    is_outsider: bool,
+    mounts: HashMap<u64, MountEntry>,
+    table: MountTable,
+}
+
+impl Eyes {
+    /// For what `subject`'s logins find.
+    pub fn of(subject: &Subject) -> Result<Self, Error> {
+        let uid = sys::user::own_uid();
+        let table = own_mounts()?;
+        Ok(Self {
+            sources: Sources::of(subject, uid == 0),
+            as_user: uid == 0 || uid == subject.uid,
+            is_outsider: uid != 0,
+            mounts: table.mounts.iter().map(|mount| (mount.id, mount.clone())).collect(),
+            table,
+        })
+    }
+
+    /// The host's mounts.
+    pub fn table(&self) -> &MountTable {
+        &self.table
+    }
+
+    /// What is at `path`.
+    pub fn see(&self, look: Look, path: &AbsPath) -> Seen {
+        match self.open(look, path) {
+            Ok(place) => {
+                let more = self.details(&place).ok();
+                let fact = sys::path::status(place.as_fd())
+                    .and_then(|status| super::facts::found(place.as_fd(), status.kind));
+                let unreachable = |error: sys::Error| PathFact::Unreachable(error.reason());
+                Seen { fact: fact.unwrap_or_else(unreachable), more }
+            }
+            Err(fact) => Seen::only(fact),
+        }
+    }
+
+    fn open(&self, look: Look, path: &AbsPath) -> Result<OwnedFd, PathFact> {
+        let known = match self.sources.open_at_once(path, look) {
+            Ok(Some(place)) => Ok(place),
+            Ok(None) => {
+                let stuck = patience::scout(1, |_, scout| {
+                    let _ = self.sources.open_first(path, look, scout);
+                    Ok(())
+                });
+                if !matches!(stuck, Ok(None)) {
+                    return Err(PathFact::Unreachable("its file system does not answer".to_owned()));
+                }
+                self.sources.open(path, look)
+            }
+            Err(error) => Err(error),
+        };
+        known.map_err(|error| {
+            let may_be_denied =
+                self.is_outsider && !(self.as_user && matches!(look, Look::User | Look::UserFollowing));
+            if may_be_denied && error.errno() == Some(Errno::ACCESS.raw_os_error()) {
+                return PathFact::Unseen;
+            }
+            refusal(error).unwrap_or_else(|error| PathFact::Unreachable(error.reason()))
+        })
+    }
+
+    fn details(&self, place: &OwnedFd) -> sys::Result<Details> {
+        let status = sys::path::status(place.as_fd())?;
+        let (_, mount) = sys::path::mount_of(place.as_fd())?;
+        Ok(Details {
+            path: sys::path::name_of(place.as_fd())?,
+            mode: status.mode,
+            uid: status.uid,
+            gid: status.gid,
+            mount: self.mounts.get(&mount).cloned(),
+            access: if self.as_user { Some(self.access(place)?) } else { None },
+        })
+    }
+
+    fn access(&self, place: &OwnedFd) -> sys::Result<Access> {
+        self.sources.with_rights_of_user(|| {
+            let may = |right| sys::access::may(place.as_fd(), right);
+            Ok(Access {
+                read: may(sys::access::Right::Read)?,
+                write: may(sys::access::Right::Write)?,
+                execute: may(sys::access::Right::Execute)?,
+            })
+        })
+    }
+}
