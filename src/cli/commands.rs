@@ -209,6 +209,32 @@ const DIFF: Command = Command {
     ],
 };
 
+const CHECK: Command = Command {
+    name: "check",
+    usage: &["[[--drop-in] FILE...] [--user NAME | --all-users] [--strict] [--format text|json|sarif]"],
+    about: "Show everything that is wrong with a map, before somebody logs in",
+    details: &[
+        "Every mistake at once, each with its line; whose logins would be refused; what is allowed and probably not \
+         meant. Plans are made for a sample of this host's users, by every door that the map names.",
+        "Without FILE the map that is in place. Several make up one map: a base, and drop-ins in their order. - is \
+         standard input. They may lie anywhere.",
+    ],
+    words: Words::UpTo(64, Hint::File),
+    options: &[
+        Flag::switch("drop-in", "The files are put on top of the map that is in place"),
+        Flag::with("user", "NAME", Hint::User, "Plan for this user"),
+        Flag::switch("all-users", "Plan for every user that the host lists"),
+        Flag::switch("strict", "Let warnings count as errors"),
+        Flag::with("format", "FORMAT", Hint::OneOf(&["text", "json", "sarif"]), "text, json or sarif"),
+    ],
+    status: Some("0 when there is no error, 1 when there is one, 125 when it could not be checked"),
+    examples: &[
+        example("check", "is the map in place in order?"),
+        example("check new.toml --all-users", "would everybody get in by this one?"),
+        example("check --format sarif --strict mounts.toml", "in CI"),
+    ],
+};
+
 const SETUP: Command = Command {
     name: "setup",
     usage: &["--method METHOD [--undo] [--dry-run] [--root DIR]"],
@@ -248,7 +274,7 @@ pub static SESSIONCTL: Program = Program {
     about: "Look at and manage sessions and views",
     usage: &[],
     details: &[],
-    commands: &[PLAN, WHY, CAN, DIFF, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP, DOCTOR],
+    commands: &[PLAN, WHY, CAN, DIFF, CHECK, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP, DOCTOR],
     options: &[HELP, VERSION],
     notes: &[],
     status: "0; that of the command with `enter`; 1 when something was found that is not as it should be; \

@@ -42,6 +42,21 @@ pub enum Control {
         /// As JSON.
         json: bool,
     },
+    /// Look for what is wrong with a map.
+    Check {
+        /// The files that make it up.
+        files: Vec<String>,
+        /// On top of the map in place.
+        drop_in: bool,
+        /// Plan for this user.
+        user: Option<String>,
+        /// Plan for everybody.
+        all_users: bool,
+        /// Warnings count.
+        strict: bool,
+        /// `text`, `json` or `sarif`.
+        format: String,
+    },
     /// Open a session that lasts until it is ended.
     Begin(Begin),
     /// Open those again that were not ended.
@@ -204,6 +219,25 @@ fn mean(typed: Typed) -> Result<Control, Error> {
             Ok(Control::Can(login(&typed), deed, path(&typed, typed.words.get(1))?))
         }
         "diff" => Ok(Control::Diff { which: which(&typed)?, config, json }),
+        "check" => {
+            let (user, all_users) = (typed.text("user"), typed.has("all-users"));
+            if typed.has("drop-in") && typed.words.is_empty() {
+                return Err(usage(&typed, "wants a file with --drop-in"));
+            }
+            if user.is_some() && all_users {
+                return Err(usage(&typed, "takes one of --user and --all-users"));
+            }
+            let files: Option<Vec<String>> =
+                typed.words.iter().map(|word| word.to_str().map(str::to_owned)).collect();
+            Ok(Control::Check {
+                files: files.ok_or_else(|| usage(&typed, "wants paths in UTF-8"))?,
+                drop_in: typed.has("drop-in"),
+                user,
+                all_users,
+                strict: typed.has("strict"),
+                format: typed.text("format").unwrap_or_else(|| "text".to_owned()),
+            })
+        }
         "recover" => Ok(Control::Recover),
         "gc" => Ok(Control::Gc { json }),
         "scripts" => scripts(&typed, json),

@@ -61,7 +61,9 @@ pub fn can(account: &Account<'_>, trace: &Trace, deed: Deed) -> Answer {
     for hop in &trace.hops {
         let access = match &hop.what {
             What::Directory(seen) => of_host(seen, plan, &mut by_bits),
-            What::Step(at) if hop.at != trace.place => of_step(account, *at, &mut by_bits),
+            What::Step(at, seen) if hop.at != trace.place => {
+                of_step(plan, *at, seen.as_deref(), &mut by_bits)
+            }
             _ => None,
         };
         if let Some(Access { execute: false, .. }) = access {
@@ -72,8 +74,12 @@ pub fn can(account: &Account<'_>, trace: &Trace, deed: Deed) -> Answer {
     let (access, set_id, is_directory) = match &trace.end {
         End::Made(at) => {
             let step = plan.tree.get(*at);
-            let set_id = account.sources.get(at).and_then(|seen| seen.more.as_ref()).map(|more| more.mode);
-            (of_step(account, *at, &mut by_bits), set_id, step.is_some_and(is_directory))
+            let seen = trace.hops.iter().rev().find_map(|hop| match &hop.what {
+                What::Step(passed, seen) if passed == at => seen.as_deref(),
+                _ => None,
+            });
+            let set_id = seen.and_then(|seen| seen.more.as_ref()).map(|more| more.mode);
+            (of_step(plan, *at, seen, &mut by_bits), set_id, step.is_some_and(is_directory))
         }
         End::Host(_, seen) => (
             of_host(seen, plan, &mut by_bits),
@@ -177,7 +183,7 @@ fn may_create(account: &Account<'_>, trace: &Trace) -> Answer {
     let mut by_bits = false;
     let parent = trace.hops.last();
     let access = parent.and_then(|hop| match &hop.what {
-        What::Step(at) => of_step(account, *at, &mut by_bits),
+        What::Step(at, seen) => of_step(plan, *at, seen.as_deref(), &mut by_bits),
         What::Directory(seen) => of_host(seen, plan, &mut by_bits),
         What::Link(_) => None,
     });
@@ -206,8 +212,7 @@ fn bits(plan: &Plan, more: &Details) -> Access {
 }
 
 /// What the user may do with what a step makes.
-fn of_step(account: &Account<'_>, at: usize, by_bits: &mut bool) -> Option<Access> {
-    let plan = account.plan;
+fn of_step(plan: &Plan, at: usize, seen: Option<&Seen>, by_bits: &mut bool) -> Option<Access> {
     let own = |mode: u32, owner: Ids| {
         Access::by_bits(mode, (owner.uid, owner.gid), plan.subject.uid, &plan.subject.groups)
     };
@@ -217,7 +222,7 @@ fn of_step(account: &Account<'_>, at: usize, by_bits: &mut bool) -> Option<Acces
         Make::Device { .. } => Some(Access { execute: false, ..all }),
         Make::Symlink { .. } => Some(all),
         Make::Mount { what, .. } => match what {
-            Mount::Bind { .. } => account.sources.get(&at).and_then(|seen| of_host(seen, plan, by_bits)),
+            Mount::Bind { .. } => seen.and_then(|seen| of_host(seen, plan, by_bits)),
             Mount::Tmpfs { mode, owner, .. } | Mount::Content { mode, owner, .. } => Some(own(*mode, *owner)),
             Mount::Mqueue => Some(all),
             Mount::Terminal => Some(Access { execute: false, ..all }),

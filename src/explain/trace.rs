@@ -44,8 +44,8 @@ pub struct Hop {
 /// What is on the way.
 #[derive(Debug)]
 pub enum What {
-    /// The plan made it, by this step.
-    Step(usize),
+    /// The plan made it, by this step; of a bind, what its source is.
+    Step(usize, Option<Box<Seen>>),
     /// It is a directory of the host's.
     Directory(Box<Seen>),
     /// It is a link of the host's.
@@ -187,7 +187,13 @@ impl<See: FnMut(Look, &AbsPath) -> Seen> Walker<'_, See> {
     /// Notes that the way leads over the step at `place`, if there is one.
     fn pass_step(&mut self, place: &AbsPath) -> Option<usize> {
         let at = *self.steps.get(place)?;
-        self.hops.push(Hop { at: place.clone(), what: What::Step(at) });
+        let seen = match &self.plan.tree.get(at)?.make {
+            Make::Mount { what: Mount::Bind { source, look, .. }, .. } => {
+                Some(Box::new((self.see)(*look, source)))
+            }
+            _ => None,
+        };
+        self.hops.push(Hop { at: place.clone(), what: What::Step(at, seen) });
         Some(at)
     }
 

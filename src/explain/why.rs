@@ -117,7 +117,7 @@ fn chain(account: &Account<'_>, trace: &Trace, screen: Screen) -> String {
     for hop in &trace.hops {
         let at = hop.at.to_string();
         match &hop.what {
-            What::Step(number) => {
+            What::Step(number, _) => {
                 let Some(step) = account.plan.tree.get(*number) else { continue };
                 let made = match account.attributes(*number) {
                     Some((planned, host)) => format!("{}, {}", words::made(step), planned.and(host)),

@@ -51,9 +51,19 @@ impl Eyes {
 
     /// What is at `path`.
     pub fn see(&self, look: Look, path: &AbsPath) -> Seen {
+        self.see_and(look, path, |_| None)
+    }
+
+    /// The same, with what the kernel lets the user do there.
+    pub fn see_closely(&self, look: Look, path: &AbsPath) -> Seen {
+        self.see_and(look, path, |place| if self.as_user { self.access(place).ok() } else { None })
+    }
+
+    fn see_and(&self, look: Look, path: &AbsPath, access: impl FnOnce(&OwnedFd) -> Option<Access>) -> Seen {
         match self.open(look, path) {
             Ok(place) => {
                 let more = self.details(&place).ok();
+                let more = more.map(|more| Details { access: access(&place), ..more });
                 let fact = sys::path::status(place.as_fd())
                     .and_then(|status| super::facts::found(place.as_fd(), status.kind));
                 let unreachable = |error: sys::Error| PathFact::Unreachable(error.reason());
@@ -97,7 +107,7 @@ impl Eyes {
             uid: status.uid,
             gid: status.gid,
             mount: self.mounts.get(&mount).cloned(),
-            access: if self.as_user { Some(self.access(place)?) } else { None },
+            access: None,
         })
     }
 

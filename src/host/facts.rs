@@ -1,5 +1,6 @@
 //! Asking the host the questions that a plan has.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -49,6 +50,90 @@ pub fn facts_of_login(policy: &Policy, subject: &Subject, request: &Request) -> 
 /// The same for a session that `subject` opens without root, through a user namespace.
 pub fn facts_of_rootless(policy: &Policy, subject: &Subject, request: &Request) -> Result<Facts, Error> {
     facts_for(policy, subject, request, Standpoint::Rootless)
+}
+
+/// Answers the same questions for one user after the other: what does not depend on the user is asked once, and what
+/// only a server could tell is not asked at all ([`PathFact::Unseen`]).
+#[derive(Debug)]
+pub struct Witness<'a> {
+    policy: &'a Policy,
+    known: Facts,
+    able: bool,
+}
+
+impl<'a> Witness<'a> {
+    /// For logins by `policy`. `groups` are the host's, by name.
+    pub fn new(policy: &'a Policy, groups: &BTreeMap<String, u32>) -> Result<Self, Error> {
+        let names = policy.profiles.iter().map(|profile| &profile.matches);
+        let names = names.flat_map(|conditions| conditions.group.iter().chain(&conditions.not_group));
+        let failed = |error: sys::Error| {
+            Error::new(ErrorKind::Host, "cannot find out what this host is like").caused_by(error)
+        };
+        let able =
+            sys::user::own_uid() == 0 && sys::capability::effective().map_err(failed)? & SYS_ADMIN != 0;
+        let known = Facts {
+            privileged: true,
+            base: true,
+            makes_devices: true,
+            kernel: kernel_features(),
+            tty_group: groups.get("tty").copied(),
+            // Of ten thousand groups a map names three, and these are copied for each user.
+            groups: names.filter_map(|name| Some((name.clone(), *groups.get(name)?))).collect(),
+            ..Facts::default()
+        };
+        Ok(Self { policy, known, able })
+    }
+
+    /// What a login of `subject` finds.
+    pub fn facts(&mut self, subject: &Subject, request: &Request) -> Result<Facts, Error> {
+        let sources = Sources::of(subject, self.able);
+        let mut facts = Facts { terminal: subject.door.tty.is_some(), ..self.known.clone() };
+        let (_, paths) = plan::selection_questions(self.policy, subject);
+        self.look(&mut facts, paths, &sources, subject);
+        if let Ok(profile) = plan::select(self.policy, subject, &facts, request.profile.as_deref()) {
+            self.look(&mut facts, plan::mount_questions(profile, subject), &sources, subject);
+        }
+        Ok(facts)
+    }
+
+    fn look(
+        &mut self,
+        facts: &mut Facts,
+        questions: Vec<(Look, AbsPath)>,
+        sources: &Sources,
+        subject: &Subject,
+    ) {
+        for question in questions {
+            if facts.paths.contains_key(&question) {
+                continue;
+            }
+            let (look, path) = &question;
+            let answer = match at_once(path, *look, sources) {
+                Ok(Some(answer)) => answer,
+                Ok(None) => PathFact::Unseen,
+                Err(error) => PathFact::Unreachable(error.reason()),
+            };
+            let answer = as_seen_by_login(answer, *look, self.able, subject);
+            // What root looks at with its own rights is the same for every user.
+            if matches!(look, Look::Root | Look::RootFollowing) {
+                self.known.paths.insert(question.clone(), answer.clone());
+            }
+            facts.paths.insert(question, answer);
+        }
+    }
+}
+
+/// What somebody is denied who is not the one that the login will be, is not known.
+fn as_seen_by_login(fact: PathFact, look: Look, able: bool, subject: &Subject) -> PathFact {
+    let is_own = sys::user::own_uid() == subject.uid && matches!(look, Look::User | Look::UserFollowing);
+    match fact {
+        PathFact::Unreachable(why)
+            if !able && !is_own && why == sys::Error::new("", Errno::ACCESS).reason() =>
+        {
+            PathFact::Unseen
+        }
+        fact => fact,
+    }
 }
 
 /// Whose plan it is.
@@ -121,14 +206,9 @@ fn ask_everything(
             facts.tty_group = sys::user::group_id("tty")?;
         }
     }
-    if of_login && !able {
-        let denied = PathFact::Unreachable(sys::Error::new("", Errno::ACCESS).reason());
+    if of_login {
         for ((look, _), fact) in &mut facts.paths {
-            // What users look at with their own rights they see as their logins do.
-            let is_own = caller_uid == subject.uid && matches!(look, Look::User | Look::UserFollowing);
-            if *fact == denied && !is_own {
-                *fact = PathFact::Unseen;
-            }
+            *fact = as_seen_by_login(fact.clone(), *look, able, subject);
         }
     }
     Ok(facts)

@@ -1,14 +1,14 @@
 //! The map's files: found, trusted, read.
 
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::config::{self, SourceFile};
 use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
 use crate::model::policy::Policy;
 use crate::sys;
-use crate::sys::path::Kind;
+use crate::sys::path::{Kind, Links};
 
 use super::walk::{Trust, WalkError, walk, walk_below};
 
@@ -18,6 +18,39 @@ const VENDOR: &str = "/usr/lib/session-sandbox/mounts.toml";
 const ADMIN: &str = "/etc/session-sandbox/mounts.toml";
 /// What adds to either.
 const DROP_INS: &str = "/etc/session-sandbox/mounts.d";
+
+/// The files of this host's map as they lie there; the built-in map where there are none.
+pub fn map_files() -> Result<Vec<SourceFile>, Error> {
+    layers(&Root::host()?)
+}
+
+/// A file that is to become a map, or a part of one.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Its text.
+    pub file: SourceFile,
+    /// Why no login would read it where it lies and as it is.
+    pub untrusted: Option<String>,
+}
+
+/// Reads a file that may become a map. It may be anybody's, and no harm is done by reading it; whether a login would
+/// is told.
+pub fn read_candidate(path: &str) -> Result<Candidate, Error> {
+    let root = Root::host()?;
+    let whole = absolute(path)?;
+    let untrusted = match root.walk(&whole) {
+        Ok(_) => None,
+        Err(error) if error.is_missing() => {
+            return Err(Error::new(ErrorKind::Request, format!("{path} is missing")).help("check the path"));
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    let open = sys::path::open(root.directory.as_fd(), whole.relative(), Links::Follow);
+    let place = open.map_err(|error| {
+        Error::new(ErrorKind::Request, format!("cannot open {path}")).caused_by(error).help("check the path")
+    })?;
+    Ok(Candidate { file: read_place(place.as_fd(), path)?, untrusted })
+}
 
 /// Reads the policy: from `only` where it is given, or else from the layers of the host, or else the built-in map.
 pub fn load_policy(only: Option<&str>) -> Result<Policy, Error> {
@@ -56,17 +89,19 @@ impl Root {
 }
 
 fn load_layers(root: &Root) -> Result<Policy, Error> {
+    let files = layers(root)?;
+    // Of what is compiled in, two thirds explain.
+    let is_built_in = matches!(files.as_slice(), [file] if *file == config::built_in_file());
+    if is_built_in { config::built_in() } else { config::parse(&files) }.map_err(invalid)
+}
+
+fn layers(root: &Root) -> Result<Vec<SourceFile>, Error> {
     let base = match read_layer(root, ADMIN)? {
         Some(file) => Some(file),
         None => read_layer(root, VENDOR)?,
     };
     let drop_ins = read_drop_ins(root)?;
-    let files = match base {
-        None if drop_ins.is_empty() => return config::built_in().map_err(invalid),
-        None => [vec![config::built_in_file()], drop_ins].concat(),
-        Some(base) => [vec![base], drop_ins].concat(),
-    };
-    config::parse(&files).map_err(invalid)
+    Ok([vec![base.unwrap_or_else(config::built_in_file)], drop_ins].concat())
 }
 
 fn invalid(diagnostics: config::Diagnostics) -> Error {
@@ -159,9 +194,13 @@ fn read(root: &Root, path: &AbsPath, shown: &str) -> Result<Option<SourceFile>, 
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) => return Err(untrusted(shown, error)),
     };
+    read_place(place.as_fd(), shown).map(Some)
+}
+
+fn read_place(place: BorrowedFd<'_>, shown: &str) -> Result<SourceFile, Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Config, format!("cannot read {shown}")).caused_by(error);
-    let status = sys::path::status(place.as_fd()).map_err(failed)?;
+    let status = sys::path::status(place).map_err(failed)?;
     if status.kind != Kind::File {
         return Err(
             Error::new(ErrorKind::Config, format!("{shown} is not a regular file")).help("name a file")
@@ -173,11 +212,11 @@ fn read(root: &Root, path: &AbsPath, shown: &str) -> Result<Option<SourceFile>, 
             Error::new(ErrorKind::Config, message).help("split it into drop-ins, or check that it is a map")
         );
     }
-    let file = sys::path::reopen_for_reading(place.as_fd()).map_err(failed)?;
+    let file = sys::path::reopen_for_reading(place).map_err(failed)?;
     let bytes = read_at_most(file, config::SIZE_MAX)
         .map_err(|error| Error::new(ErrorKind::Config, format!("cannot read {shown}")).caused_by(error))?;
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Some(SourceFile { name: shown.to_owned(), text })),
+        Ok(text) => Ok(SourceFile { name: shown.to_owned(), text }),
         Err(error) => {
             let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
                 .iter()

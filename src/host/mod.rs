@@ -11,11 +11,12 @@ mod reliance;
 mod scripts;
 mod source;
 mod subject;
+mod users;
 mod walk;
 
 pub use eyes::Eyes;
-pub use facts::{facts, facts_of_login, facts_of_rootless, kernel_features};
-pub use layers::{load_policy, load_policy_below, read_text};
+pub use facts::{Witness, facts, facts_of_login, facts_of_rootless, kernel_features};
+pub use layers::{Candidate, load_policy, load_policy_below, map_files, read_candidate, read_text};
 pub use logind::keep_what_logind_says;
 pub use mounts::{mounts_of_process, mounts_seen_now, own_mounts, owner_of_process};
 pub use patience::{PATIENCE, can_start};
@@ -25,4 +26,5 @@ pub use scripts::{
 };
 pub use source::Sources;
 pub use subject::{subject, subject_of_caller, subject_of_uid};
+pub use users::{Census, login_users};
 pub use walk::{Trust, WalkError, walk, walk_below};

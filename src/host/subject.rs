@@ -44,6 +44,18 @@ fn name_service(error: sys::Error) -> Error {
 }
 
 fn complete(account: Account, door: Door) -> Result<Subject, Error> {
+    let groups = sys::user::groups_of(&account.name, account.gid).map_err(name_service)?;
+    let group_name = sys::user::group_name(account.gid).map_err(name_service)?;
+    with_groups(account, groups, group_name, door)
+}
+
+/// The subject behind an account, if it can be one.
+pub(super) fn with_groups(
+    account: Account,
+    mut groups: Vec<u32>,
+    group_name: Option<String>,
+    door: Door,
+) -> Result<Subject, Error> {
     let Account { name, uid, gid, home, shell } = account;
     let unusable = |what: String| {
         Error::new(ErrorKind::Request, what)
@@ -63,9 +75,8 @@ fn complete(account: Account, door: Door) -> Result<Subject, Error> {
     let home = path(home.map(|home| if home.is_empty() { "/".to_owned() } else { home }), "home directory")?;
     let shell =
         path(shell.map(|shell| if shell.is_empty() { "/bin/sh".to_owned() } else { shell }), "login shell")?;
-    let mut groups = sys::user::groups_of(&name, gid).map_err(name_service)?;
     groups.sort_unstable();
     groups.dedup();
-    let group_name = sys::user::group_name(gid).map_err(name_service)?.unwrap_or_else(|| gid.to_string());
+    let group_name = group_name.unwrap_or_else(|| gid.to_string());
     Ok(Subject { name: user, uid, gid, groups, group_name, home, shell, door })
 }

@@ -198,6 +198,50 @@ pub enum PlanError {
 }
 
 impl PlanError {
+    /// Stable, for machines: `source`.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Kernel { .. } | Self::Unsupported { .. } => "kernel",
+            Self::NotYourself { .. } | Self::NeedsRoot(_) => "needs-root",
+            Self::NoSuchProfile { .. } | Self::NoMatch { .. } => "no-profile",
+            Self::Template { .. } => "no-value",
+            Self::Source { .. } => "source",
+            Self::Duplicate { .. } => "duplicate",
+            Self::BelowLeaf { .. } => "below-file",
+            Self::Root { .. } => "root",
+            Self::Mountpoint { .. } => "mount-point",
+            Self::NotOurs { .. } => "not-ours",
+            Self::Unprivileged { .. } => "unprivileged",
+            Self::NotShareable { .. } => "not-shareable",
+            Self::ScopeName { .. } | Self::NoScopeName { .. } => "scope-name",
+            Self::ShellIsUs { .. } => "shell",
+        }
+    }
+
+    /// The line of the map that is to blame, where one is.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Template { origin, .. }
+            | Self::Source { origin, .. }
+            | Self::Duplicate { second: origin, .. }
+            | Self::BelowLeaf { origin, .. }
+            | Self::Root { origin, .. }
+            | Self::Mountpoint { origin, .. }
+            | Self::NotOurs { origin, .. }
+            | Self::Unprivileged { origin, .. }
+            | Self::NotShareable { origin, .. }
+            | Self::ScopeName { origin, .. }
+            | Self::NoScopeName { origin } => Some(origin),
+            Self::Kernel { .. }
+            | Self::Unsupported { .. }
+            | Self::NotYourself { .. }
+            | Self::NeedsRoot(_)
+            | Self::NoSuchProfile { .. }
+            | Self::NoMatch { .. }
+            | Self::ShellIsUs { .. } => None,
+        }
+    }
+
     /// What the reader can do about it.
     pub fn help(&self) -> String {
         match self {

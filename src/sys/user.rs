@@ -83,3 +83,88 @@ pub fn has_lent_rights() -> bool {
     use rustix::process::{getegid, geteuid, getgid, getuid};
     getuid() != geteuid() || getgid() != getegid()
 }
+
+/// Everybody whom the host's name services list. A directory service may list nobody and know everybody by name.
+pub fn everybody() -> Vec<Account> {
+    let mut found = Vec::new();
+    // SAFETY: the program has one thread, as every program of ours that asks the name services; nobody else goes through
+    // the list meanwhile.
+    unsafe { libc::setpwent() };
+    loop {
+        // SAFETY: as above. What is pointed to holds until the next call.
+        let entry = unsafe { libc::getpwent() };
+        // SAFETY: null, or an entry that stays as it is until the next call.
+        let Some(entry) = (unsafe { entry.as_ref() }) else { break };
+        let (Some(name), home, shell) = (text(entry.pw_name), text(entry.pw_dir), text(entry.pw_shell))
+        else {
+            continue;
+        };
+        found.push(Account { name, uid: entry.pw_uid, gid: entry.pw_gid, home, shell });
+    }
+    // SAFETY: as at the beginning.
+    unsafe { libc::endpwent() };
+    found
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupEntry {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub gid: u32,
+    /// Who is in it besides those whose primary group it is.
+    pub members: Vec<String>,
+}
+
+/// Every group that the host's name services list.
+pub fn groups() -> Vec<GroupEntry> {
+    let mut found = Vec::new();
+    // SAFETY: as in `everybody`.
+    unsafe { libc::setgrent() };
+    loop {
+        // SAFETY: as in `everybody`.
+        let entry = unsafe { libc::getgrent() };
+        // SAFETY: null, or an entry that stays as it is until the next call.
+        let Some(entry) = (unsafe { entry.as_ref() }) else { break };
+        let Some(name) = text(entry.gr_name) else { continue };
+        let mut members = Vec::new();
+        let mut next = entry.gr_mem;
+        while !next.is_null() {
+            // SAFETY: the list of pointers ends with a null pointer, which the loop stops at.
+            let member = unsafe { *next };
+            if member.is_null() {
+                break;
+            }
+            members.extend(text(member));
+            // SAFETY: there is another pointer behind every one that is not null.
+            next = unsafe { next.add(1) };
+        }
+        found.push(GroupEntry { name, gid: entry.gr_gid, members });
+    }
+    // SAFETY: as in `everybody`.
+    unsafe { libc::endgrent() };
+    found
+}
+
+/// A text of the C library's, where it is UTF-8.
+fn text(pointer: *const libc::c_char) -> Option<String> {
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: a text of an entry of the user database ends with a zero, and stays as it is until the next call.
+    let text = unsafe { std::ffi::CStr::from_ptr(pointer) };
+    text.to_str().ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_on_every_list() {
+        let root = everybody().into_iter().find(|account| account.uid == 0).unwrap();
+        assert_eq!((root.name.as_str(), root.gid), ("root", 0));
+        assert!(groups().iter().any(|group| group.gid == 0));
+    }
+}

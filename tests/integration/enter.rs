@@ -49,7 +49,7 @@ fn help() -> Verdict {
 
 fn dry_run() -> Verdict {
     let text = Run::new(SESSION_ENTER).arg("--dry-run").finish()?.output()?;
-    for word in ["/usr", "/proc", "/null", "tmpfs", "built-in map:"] {
+    for word in ["usr ", "proc ", "null ", "tmpfs", "built-in map:"] {
         ensure!(text.contains(word), "the plan says nothing of {word}: {text}");
     }
     let json = Run::new(SESSION_ENTER).arg("--dry-run=json").finish()?.output()?;

@@ -58,7 +58,7 @@ impl Thought {
     }
 
     fn trace(&self, account: &Account<'_>, path: &AbsPath) -> Trace {
-        trace(account, path, |look, path| self.eyes.see(look, path))
+        trace(account, path, |look, path| self.eyes.see_closely(look, path))
     }
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod begun;
+mod check;
 mod diff;
 mod explain;
 
@@ -52,6 +53,14 @@ fn control() -> Result<u8, Error> {
         Control::Why(login, path) => return explain::why(&login, &path),
         Control::Can(login, deed, path) => return explain::can(&login, deed, &path),
         Control::Diff { which, config, json } => return diff::diff(&which, config.as_deref(), json),
+        Control::Check { files, drop_in, user, all_users, strict, format } => {
+            let users = user.into_iter().collect();
+            return check::check(
+                &session_sandbox::check::Request { files, drop_in, users, all_users },
+                strict,
+                &format,
+            );
+        }
         Control::Begin(begin) => {
             must_be_root(None)?;
             return begun::begin(&begin);
@@ -85,6 +94,7 @@ fn control() -> Result<u8, Error> {
         | Control::Plan(..)
         | Control::Why(..)
         | Control::Can(..)
+        | Control::Check { .. }
         | Control::Diff { .. }
         | Control::Rehearse { .. }
         | Control::Begin(_)
