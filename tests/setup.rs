@@ -1,4 +1,4 @@
-//! `sessionctl setup` and `sessionctl doctor` on hosts that lie in a folder. Needs no privilege.
+//! `sessionctl setup` on hosts that lie in a folder. Needs no privilege.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,120 +7,17 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::BTreeMap;
+mod fake_host;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
-const LINE: &str = "session requisite pam_session_sandbox.so\n";
-const SESSION: &str = "/etc/pam.d/common-session";
-const NONINTERACTIVE: &str = "/etc/pam.d/common-session-noninteractive";
+use fake_host::{HELPER, Host, LINE, MODULE, NONINTERACTIVE, SESSION, STACK, said};
+
 const RECORD: &str = "/var/lib/session-sandbox/setup/pam.json";
-const MODULE: &str = "/usr/lib/x86_64-linux-gnu/security/pam_session_sandbox.so";
-const HELPER: &str = "/usr/libexec/session-sandbox/session-door";
 const SCRIPT: &str = "/etc/ConsoleKit/run-session.d/session-sandbox.ck";
-const STACK: &str = "# shared\nsession [default=1] pam_permit.so\nsession optional pam_systemd.so\n";
-
-/// A host in a folder.
-struct Host(tempfile::TempDir);
-
-impl Host {
-    /// Debian's way, without pam-auth-update.
-    fn new() -> Self {
-        let host = Self(tempfile::tempdir().unwrap());
-        host.write(SESSION, STACK, 0o644);
-        host.write(NONINTERACTIVE, STACK, 0o640);
-        host.write("/etc/pam.d/sshd", "@include common-session\n", 0o644);
-        host.write("/etc/pam.d/other", "@include common-session\n", 0o644);
-        host.write("/etc/group", "root:x:0:\nsession-sandbox-exempt:x:999:\n", 0o644);
-        host.write("/etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n", 0o644);
-        host.write("/usr/lib/x86_64-linux-gnu/security/pam_permit.so", "", 0o644);
-        host.write(MODULE, "", 0o644);
-        host.write(HELPER, "", 0o755);
-        host.write("/usr/bin/session-enter", "", 0o755);
-        symlink("usr/lib", host.path("/lib")).unwrap();
-        host
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path.trim_start_matches('/'))
-    }
-
-    fn write(&self, path: &str, text: &str, mode: u32) {
-        let path = self.path(path);
-        let mut folder = self.0.path().to_owned();
-        for component in path.parent().unwrap().strip_prefix(self.0.path()).unwrap() {
-            folder.push(component);
-            if fs::create_dir(&folder).is_ok() {
-                fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-            }
-        }
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.path(path)).unwrap_or_default()
-    }
-
-    fn mode(&self, path: &str) -> u32 {
-        fs::metadata(self.path(path)).unwrap().permissions().mode() & 0o7777
-    }
-
-    /// Every path with its mode and content; what `setup` keeps for itself is left out.
-    fn all(&self) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
-        fn walk(folder: &Path, found: &mut BTreeMap<PathBuf, (u32, Vec<u8>)>) {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.ends_with("var") {
-                    continue;
-                }
-                let status = fs::symlink_metadata(&path).unwrap();
-                let content = if status.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
-                found.insert(path.clone(), (status.permissions().mode(), content));
-                if status.is_dir() {
-                    walk(&path, found);
-                }
-            }
-        }
-        let mut found = BTreeMap::new();
-        walk(self.0.path(), &mut found);
-        found
-    }
-
-    fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sessionctl"));
-        command.args(words.split_whitespace()).arg("--root").arg(self.0.path());
-        command
-    }
-
-    fn run(&self, words: &str) -> (i32, String) {
-        said(&self.command(words).output().unwrap())
-    }
-
-    /// Runs what must work, and returns what it said.
-    fn done(&self, words: &str) -> String {
-        let (code, said) = self.run(words);
-        assert_eq!(code, 0, "{words}: {said}");
-        said
-    }
-
-    /// Runs what must be refused with these words, and must change nothing.
-    fn refused(&self, words: &str, why: &str) {
-        let before = self.all();
-        let (code, said) = self.run(words);
-        assert_eq!(code, 125, "{words}: {said}");
-        assert!(said.contains(why), "{words}: {said}");
-        assert_eq!(self.all(), before, "{words} has changed something");
-    }
-}
-
-fn said(output: &Output) -> (i32, String) {
-    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
-}
 
 #[test]
 fn a_dry_run_shows_every_change_and_makes_none() {
@@ -414,94 +311,4 @@ fn consolekits_script_releases_only_what_it_has_prepared() {
         environment.retain(|(name, _)| *name != odd[0].0);
         assert_eq!(run("session_added", &[&environment[..], &odd[..]].concat()), "", "{odd:?}");
     }
-}
-
-#[test]
-fn doctor_names_what_is_wrong_and_ends_with_1_for_it() {
-    let host = Host::new();
-    host.write("/etc/pam.d/vsftpd", "session required pam_loginuid.so\n", 0o644);
-    host.write("/usr/lib/pam.d/systemd-user", "session include common-session-noninteractive\n", 0o644);
-    let (code, said) = host.run("doctor");
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("WRONG  pam: no login opens a view"), "{said}");
-
-    host.done("setup --method pam");
-    let (code, said) = host.run("doctor");
-    assert_eq!(code, 1, "{said}");
-    let put = "vsftpd        the host's view  NOT covered: put `session requisite pam_session_sandbox.so`";
-    assert!(said.contains(put), "{said}");
-    assert!(said.contains("1 thing is to be put right"), "{said}");
-
-    host.write("/etc/pam.d/vsftpd", &format!("session required pam_loginuid.so\n{LINE}"), 0o644);
-    assert!(host.done("doctor").ends_with("all is well\n"));
-    let json: serde_json::Value = serde_json::from_str(&host.done("doctor --json")).unwrap();
-    assert_eq!(json["well"], true);
-    let names: Vec<_> = json["services"].as_array().unwrap().iter().map(|it| it["name"].as_str()).collect();
-    assert_eq!(names, [Some("other"), Some("sshd"), Some("systemd-user"), Some("vsftpd")]);
-
-    for (path, text, why) in [
-        ("/etc/ssh/sshd_config.d/a.conf", "UsePAM no\n", "a.conf:1: `UsePAM no`"),
-        ("/etc/ssh/sshd_config.d/a.conf", "ChrootDirectory /srv\n", "ChrootDirectory /srv"),
-        ("/etc/pam.d/vsftpd", "session optional pam_session_sandbox.so\n", "`optional` lets a login"),
-        ("/etc/group", "root:x:0:\n", "no group session-sandbox-exempt"),
-        ("/etc/session-sandbox/mounts.toml", "version = 2\n", "WRONG  map:"),
-    ] {
-        let before = host.read(path);
-        host.write(path, text, 0o644);
-        let (code, said) = host.run("doctor");
-        assert!(code == 1 && said.contains(why), "{why}: {code} {said}");
-        if before.is_empty() {
-            fs::remove_file(host.path(path)).unwrap();
-        } else {
-            host.write(path, &before, 0o644);
-        }
-    }
-    host.done("doctor");
-    // What cannot be trusted is said, and the rest is looked at all the same.
-    host.write("/etc/pam.d/open", LINE, 0o666);
-    let (code, said) = host.run("doctor");
-    assert!(code == 1 && said.contains("cannot trust /etc/pam.d/open"), "{said}");
-    assert!(said.contains("ok     map:"), "{said}");
-    fs::remove_file(host.path("/etc/pam.d/open")).unwrap();
-    fs::remove_file(host.path(MODULE)).unwrap();
-    assert_eq!(host.run("doctor").0, 1);
-}
-
-#[test]
-fn doctor_says_what_a_login_through_pam_cannot_have() {
-    let host = Host::new();
-    host.done("setup --method pam");
-    let said = |profile: &str| {
-        let map = format!("version = 1\n[[profile]]\nname = \"p\"\n{profile}\n");
-        host.write("/etc/session-sandbox/mounts.toml", &map, 0o644);
-        let (code, said) = host.run("doctor");
-        let about_the_map = said.lines().filter(|line| line.contains("profile \"p\"")).collect::<String>();
-        (code, about_the_map)
-    };
-    assert_eq!(said("wall = \"none\""), (0, String::new()));
-    let (code, line) = said("wall = \"landlock\"");
-    assert!(code == 1 && line.contains("mounts.toml:2") && line.contains("are refused"), "{line}");
-    let (code, line) = said("wall = \"pidns\"");
-    assert!(code == 0 && line.contains("there is no `systemd --user`"), "{line}");
-    for matches in ["service = [\"sshd\"]", "not_service = [\"systemd-*\"]", "service = [\"session-enter\"]"]
-    {
-        let settings = format!("wall = \"pidns\"\nmatch = {{ {matches} }}");
-        assert_eq!(said(&settings), (0, String::new()), "{matches}");
-    }
-    assert_eq!(said("wall = \"landlock\"\nmatch = { service = [\"session-enter\"] }"), (0, String::new()));
-}
-
-#[test]
-fn doctor_comes_to_an_end_whatever_the_files_hold() {
-    let host = Host::new();
-    host.done("setup --method pam");
-    host.write("/etc/pam.d/a", "@include b\n@include /etc/pam.d/../shadow\nsession\n[\n\\", 0o644);
-    host.write("/etc/pam.d/b", "session substack a\nsession include a\n", 0o644);
-    host.write("/etc/ssh/sshd_config", "UsePAM yes\nInclude sshd_config ../x [ * * *\n", 0o644);
-    symlink("nowhere", host.path("/etc/pam.d/c")).unwrap();
-    let start = Instant::now();
-    let (code, said) = host.run("doctor");
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("cannot be read"), "{said}");
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }

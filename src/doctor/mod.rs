@@ -62,7 +62,7 @@ pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
     }
     let found = or_finding(sshd(&site), "sshd", &mut checks);
     checks.extend(found);
-    Ok(Report::new(services, checks))
+    Ok(Report::new(services, checks, Vec::new()))
 }
 
 /// Does the PAM configuration of `service` have session scripts run when a session begins? Then logind's word of the same

@@ -4,6 +4,11 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::model::text::wrap;
+
+/// As wide as the narrowest terminal that is in use.
+const COLUMNS: usize = 80;
+
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,8 +57,10 @@ pub enum Coverage {
     View,
     /// The host's view.
     Host,
-    /// Nothing: it has no session lines.
+    /// Nothing: it has no session lines, or refuses every session.
     NoSession,
+    /// Only root can tell.
+    Unseen,
 }
 
 /// A PAM service.
@@ -70,6 +77,26 @@ pub struct Service {
     pub findings: Vec<Finding>,
 }
 
+impl Service {
+    /// Is what to do about the first finding said in the line of the service itself?
+    fn tells_remedy(&self) -> bool {
+        self.opens == Coverage::Host && self.findings.first().is_some_and(|first| first.help.is_some())
+    }
+}
+
+/// Something that the kernel offers, or does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Facility {
+    /// What it is called.
+    pub name: String,
+    /// The version of Linux that brought it.
+    pub since: String,
+    /// Is it here? `None` where only root can tell.
+    pub present: Option<bool>,
+    /// What it is good for where it is here, and what happens without it where it is not.
+    pub gives: String,
+}
+
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -79,59 +106,78 @@ pub struct Report {
     pub services: Vec<Service>,
     /// The rest.
     pub checks: Vec<Finding>,
+    /// What the kernel offers; nothing of a host that is not running.
+    pub facilities: Vec<Facility>,
 }
 
 impl Report {
     /// Puts it together.
-    pub fn new(services: Vec<Service>, checks: Vec<Finding>) -> Self {
+    pub fn new(services: Vec<Service>, checks: Vec<Finding>, facilities: Vec<Facility>) -> Self {
         let of_services = services.iter().flat_map(|service| &service.findings);
         let well = of_services.chain(&checks).all(|finding| finding.verdict != Verdict::Wrong);
-        Self { well, services, checks }
+        Self { well, services, checks, facilities }
     }
 
     /// For people.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let width = self.services.iter().map(|service| service.name.len()).max().unwrap_or(0).max(7);
-        let mut put = |line: String| {
-            text.push_str(line.trim_end());
+        let mut put = |line: &str, first: &str, hanging: usize| {
+            text.push_str(&wrap(line, first, &" ".repeat(hanging), COLUMNS));
             text.push('\n');
         };
-        put(format!("{:<width$}  ITS SESSIONS OPEN", "SERVICE"));
+        let width = self.services.iter().map(|service| service.name.len()).max().unwrap_or(0).max(7);
+        put("ITS SESSIONS OPEN", &format!("{:<width$}  ", "SERVICE"), 0);
         for service in &self.services {
+            let is_told = service.tells_remedy();
             let opens = match (service.opens, &service.line) {
                 (Coverage::View, Some(line)) => format!("the user's view  ({line})"),
                 (Coverage::View, None) => "the user's view".to_owned(),
-                (Coverage::Host, _) => {
-                    match service.findings.first().and_then(|finding| finding.help.as_ref()) {
-                        Some(help) => format!("the host's view  NOT covered: {help}"),
-                        None => "the host's view".to_owned(),
-                    }
+                (Coverage::Host, _) => match service.findings.first().and_then(|first| first.help.as_ref()) {
+                    Some(help) => format!("the host's view  NOT covered: {help}"),
+                    None => "the host's view".to_owned(),
+                },
+                (Coverage::NoSession, _) if service.findings.is_empty() => {
+                    "nothing: it has no session lines".to_owned()
                 }
-                (Coverage::NoSession, _) => "nothing: it has no session lines".to_owned(),
+                (Coverage::NoSession, _) => "nothing".to_owned(),
+                (Coverage::Unseen, _) => "needs root to be seen".to_owned(),
             };
-            put(format!("{:<width$}  {opens}", service.name));
-            // What to do about the first finding stands in the line itself.
-            let is_told = usize::from(
-                service.opens == Coverage::Host
-                    && service.findings.first().is_some_and(|first| first.help.is_some()),
-            );
-            for finding in &service.findings[is_told..] {
-                put(format!("{:<width$}    {}: {}", "", mark(finding.verdict), finding.text));
+            put(&opens, &format!("{:<width$}  ", service.name), width + 4);
+            for finding in &service.findings[usize::from(is_told)..] {
+                let blank = " ".repeat(width + 4);
+                put(&finding.text, &format!("{blank}{}: ", mark(finding.verdict)), width + 6);
                 if let Some(help) = &finding.help {
-                    put(format!("{:<width$}      help: {help}", ""));
+                    put(help, &format!("{blank}  help: "), width + 8);
                 }
             }
         }
-        put(String::new());
+        put("", "", 0);
         for check in &self.checks {
-            put(format!("{:<5}  {}: {}", mark(check.verdict), check.about, indented(&check.text)));
+            put(&check.text, &format!("{:<5}  {}: ", mark(check.verdict), check.about), 9);
             if let Some(help) = &check.help {
-                put(format!("         help: {help}"));
+                put(help, "         help: ", 11);
             }
         }
-        put(String::new());
-        put(if self.well { "all is well".to_owned() } else { format!("{} to be put right", self.wrong()) });
+        if !self.facilities.is_empty() {
+            put("", "", 0);
+            let width = self.facilities.iter().map(|facility| facility.name.len()).max().unwrap_or(0);
+            let row = |name, since, here| format!("{name:<width$}  {since:<5}  {here:<4}  ");
+            put("WHAT IT GIVES", &row("FACILITY", "SINCE", "HERE"), 0);
+            for facility in &self.facilities {
+                let here = match facility.present {
+                    Some(true) => "yes",
+                    Some(false) => "no",
+                    None => "?",
+                };
+                let row = row(&facility.name, &facility.since, here);
+                put(&facility.gives, &row, row.len());
+            }
+        }
+        put("", "", 0);
+        match self.well {
+            true => put("all is well", "", 0),
+            false => put(&format!("{} to be put right", self.wrong()), "", 0),
+        }
         text
     }
 
@@ -154,7 +200,40 @@ fn mark(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What goes over several lines is set below its first.
-fn indented(text: &str) -> String {
-    text.replace('\n', "\n         ")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_longer_than_a_terminal_is_wide_and_what_is_copied_stays_whole() {
+        let words = "word ".repeat(30);
+        let finding = |verdict| Finding::new(verdict, "map", words.trim()).help(words.trim());
+        let service = |name: &str, opens, help: &str| Service {
+            name: name.to_owned(),
+            opens,
+            line: None,
+            findings: vec![Finding::new(Verdict::Wrong, name, "x").help(help), finding(Verdict::Note)],
+        };
+        let remedy = "put `session requisite pam_session_sandbox.so` behind the last session line of vsftpd";
+        let services = vec![
+            service("systemd-user", Coverage::Host, remedy),
+            service("sshd", Coverage::View, "write `x`"),
+        ];
+        let facilities = [None, Some(false), Some(true)].map(|present| Facility {
+            name: "unique mount numbers".to_owned(),
+            since: "6.8".to_owned(),
+            present,
+            gives: words.trim().to_owned(),
+        });
+        let report = Report::new(services, vec![finding(Verdict::Good)], facilities.to_vec());
+        let text = report.text();
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert!(text.contains("                `session requisite pam_session_sandbox.so` behind"), "{text}");
+        assert!(text.contains("\nok     map: word"), "{text}");
+        assert!(text.contains("\nunique mount numbers  6.8    ?     word"), "{text}");
+        assert!(text.ends_with("\n2 things are to be put right\n"), "{text}");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["facilities"][1]["present"], false);
+        assert_eq!(json["facilities"][0]["present"], serde_json::Value::Null);
+    }
 }

@@ -15,3 +15,4 @@ pub mod seen;
 pub mod setup;
 pub mod subject;
 pub mod template;
+pub mod text;

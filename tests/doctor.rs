@@ -1,0 +1,108 @@
+//! `sessionctl doctor` on hosts that lie in a folder. Needs no privilege.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking"
+)]
+
+mod fake_host;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
+
+use fake_host::{Host, LINE, MODULE, unwrapped};
+
+#[test]
+fn doctor_names_what_is_wrong_and_ends_with_1_for_it() {
+    let host = Host::new();
+    host.write("/etc/pam.d/vsftpd", "session required pam_loginuid.so\n", 0o644);
+    host.write("/usr/lib/pam.d/systemd-user", "session include common-session-noninteractive\n", 0o644);
+    let (code, said) = host.run("doctor");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("WRONG  pam: no login opens a view"), "{said}");
+
+    host.done("setup --method pam");
+    let (code, said) = host.run("doctor");
+    assert_eq!(code, 1, "{said}");
+    let put = "vsftpd the host's view NOT covered: put `session requisite pam_session_sandbox.so`";
+    assert!(unwrapped(&said).contains(put), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    assert!(said.contains("1 thing is to be put right"), "{said}");
+
+    host.write("/etc/pam.d/vsftpd", &format!("session required pam_loginuid.so\n{LINE}"), 0o644);
+    assert!(host.done("doctor").ends_with("all is well\n"));
+    let json: serde_json::Value = serde_json::from_str(&host.done("doctor --json")).unwrap();
+    assert_eq!(json["well"], true);
+    let names: Vec<_> = json["services"].as_array().unwrap().iter().map(|it| it["name"].as_str()).collect();
+    assert_eq!(names, [Some("other"), Some("sshd"), Some("systemd-user"), Some("vsftpd")]);
+
+    for (path, text, why) in [
+        ("/etc/ssh/sshd_config.d/a.conf", "UsePAM no\n", "a.conf:1: `UsePAM no`"),
+        ("/etc/ssh/sshd_config.d/a.conf", "ChrootDirectory /srv\n", "ChrootDirectory /srv"),
+        ("/etc/pam.d/vsftpd", "session optional pam_session_sandbox.so\n", "`optional` lets a login"),
+        ("/etc/group", "root:x:0:\n", "no group session-sandbox-exempt"),
+        ("/etc/session-sandbox/mounts.toml", "version = 2\n", "WRONG  map:"),
+    ] {
+        let before = host.read(path);
+        host.write(path, text, 0o644);
+        let (code, said) = host.run("doctor");
+        assert!(code == 1 && unwrapped(&said).contains(&unwrapped(why)), "{why}: {code} {said}");
+        if before.is_empty() {
+            fs::remove_file(host.path(path)).unwrap();
+        } else {
+            host.write(path, &before, 0o644);
+        }
+    }
+    host.done("doctor");
+    // What cannot be trusted is said, and the rest is looked at all the same.
+    host.write("/etc/pam.d/open", LINE, 0o666);
+    let (code, said) = host.run("doctor");
+    assert!(code == 1 && unwrapped(&said).contains("cannot trust /etc/pam.d/open"), "{said}");
+    assert!(said.contains("ok     map:"), "{said}");
+    fs::remove_file(host.path("/etc/pam.d/open")).unwrap();
+    fs::remove_file(host.path(MODULE)).unwrap();
+    assert_eq!(host.run("doctor").0, 1);
+}
+
+#[test]
+fn doctor_says_what_a_login_through_pam_cannot_have() {
+    let host = Host::new();
+    host.done("setup --method pam");
+    let said = |profile: &str| {
+        let map = format!("version = 1\n[[profile]]\nname = \"p\"\n{profile}\n");
+        host.write("/etc/session-sandbox/mounts.toml", &map, 0o644);
+        let (code, said) = host.run("doctor --json");
+        let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let texts = report["checks"].as_array().unwrap().iter().filter_map(|check| check["text"].as_str());
+        (code, texts.filter(|text| text.contains("profile \"p\"")).collect::<String>())
+    };
+    assert_eq!(said("wall = \"none\""), (0, String::new()));
+    let (code, line) = said("wall = \"landlock\"");
+    assert!(code == 1 && line.contains("mounts.toml:2") && line.contains("are refused"), "{line}");
+    let (code, line) = said("wall = \"pidns\"");
+    assert!(code == 0 && line.contains("there is no `systemd --user`"), "{line}");
+    for matches in ["service = [\"sshd\"]", "not_service = [\"systemd-*\"]", "service = [\"session-enter\"]"]
+    {
+        let settings = format!("wall = \"pidns\"\nmatch = {{ {matches} }}");
+        assert_eq!(said(&settings), (0, String::new()), "{matches}");
+    }
+    assert_eq!(said("wall = \"landlock\"\nmatch = { service = [\"session-enter\"] }"), (0, String::new()));
+}
+
+#[test]
+fn doctor_comes_to_an_end_whatever_the_files_hold() {
+    let host = Host::new();
+    host.done("setup --method pam");
+    host.write("/etc/pam.d/a", "@include b\n@include /etc/pam.d/../shadow\nsession\n[\n\\", 0o644);
+    host.write("/etc/pam.d/b", "session substack a\nsession include a\n", 0o644);
+    host.write("/etc/ssh/sshd_config", "UsePAM yes\nInclude sshd_config ../x [ * * *\n", 0o644);
+    symlink("nowhere", host.path("/etc/pam.d/c")).unwrap();
+    let start = Instant::now();
+    let (code, said) = host.run("doctor");
+    assert_eq!(code, 1, "{said}");
+    assert!(unwrapped(&said).contains("cannot be read"), "{said}");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
