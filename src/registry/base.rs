@@ -68,14 +68,29 @@ pub(super) fn sweep(folder: BorrowedFd<'_>) -> sys::Result<()> {
         return Ok(());
     }
     let _lock = sys::lock::lock_file(folder, LOCK, LOCK_LIMIT)?;
-    let living = sys::nsfs::everybody(Kind::Mounts)?;
-    for pin in &pins {
-        let number = pin.strip_prefix(PIN).and_then(|number| number.parse::<u64>().ok());
-        if number.is_none_or(|number| living.iter().all(|(_, other)| *other != number)) {
-            remove_pin(folder, pin)?;
-        }
+    for pin in of_nobody(pins)? {
+        remove_pin(folder, &pin)?;
     }
     Ok(())
+}
+
+/// How many pins a sweep would remove.
+pub(super) fn stale(folder: BorrowedFd<'_>) -> sys::Result<usize> {
+    let own = format!("{PIN}{}", sys::nsfs::own_number()?);
+    let names = sys::path::list(folder)?.into_iter();
+    // Most often there is none but this namespace's own; then nobody has to be looked at.
+    let pins: Vec<String> = names.filter(|name| name.starts_with(PIN) && *name != own).collect();
+    Ok(if pins.is_empty() { 0 } else { of_nobody(pins)?.len() })
+}
+
+/// Those of the pins whose mount namespace no process is in.
+fn of_nobody(mut pins: Vec<String>) -> sys::Result<Vec<String>> {
+    let living = sys::nsfs::everybody(Kind::Mounts)?;
+    pins.retain(|pin| {
+        let number = pin.strip_prefix(PIN).and_then(|number| number.parse::<u64>().ok());
+        number.is_none_or(|number| living.iter().all(|(_, other)| *other != number))
+    });
+    Ok(pins)
 }
 
 /// The pinned namespace, if there is one and it holds one mount. (What that mount is, is looked at by whoever has

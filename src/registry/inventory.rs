@@ -81,6 +81,29 @@ pub(super) fn take(registry: &Registry) -> Result<Inventory, Error> {
     Ok(Inventory { namespaces, sessions })
 }
 
+/// What a sweep would take away, as far as it has a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stale {
+    /// Sessions whose process has ended.
+    pub sessions: Vec<String>,
+    /// Shared views that live no more or are kept for nobody, by name and generation.
+    pub views: Vec<(String, u32)>,
+    /// Base namespaces of mount namespaces that are gone.
+    pub bases: usize,
+}
+
+pub(super) fn stale(registry: &Registry) -> sys::Result<Stale> {
+    let state = registry.folder.as_fd();
+    let mut views = Vec::new();
+    for name in sys::path::list(registry.scopes()?.as_fd())? {
+        let in_use = |generation| session::is_any_in(state, &name, generation);
+        let stale = scope::stale(state, &name, in_use)?.unwrap_or_default();
+        views.extend(stale.into_iter().map(|generation| (name.clone(), generation)));
+    }
+    views.sort_unstable();
+    Ok(Stale { sessions: session::stale(state)?, views, bases: super::base::stale(state)? })
+}
+
 fn describe(
     name: &str,
     record: NamespaceRecord,
@@ -113,4 +136,53 @@ fn describe(
         mounts_inside,
         kernel_bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::ProcessId;
+
+    #[test]
+    fn what_is_called_stale_is_what_a_sweep_takes_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry { folder: sys::path::open_place(folder.path().to_str().unwrap()).unwrap() };
+        session::prepare(registry.folder.as_fd()).unwrap();
+        let record = |leader| SessionRecord {
+            user: "bob".to_owned(),
+            uid: 4242,
+            profile: "p".to_owned(),
+            service: "s".to_owned(),
+            tty: None,
+            remote_host: None,
+            display: None,
+            view: None,
+            began: 1,
+            leader: Some(leader),
+            held: false,
+            shares_leader: false,
+        };
+        assert_eq!(registry.stale().unwrap(), Stale::default());
+        let alive = registry.begin_session(record(ProcessId::own().unwrap())).unwrap();
+        // Two at once: a new session takes some of the user's stale ones away.
+        let nobody = ProcessId { pid: i32::MAX, started: 1, inode: None };
+        let gone = registry.begin_session(record(nobody)).unwrap();
+        // A view whose builder was killed before it had a record.
+        let scope = registry.scope("user-4242.login").unwrap();
+        let next = scope.next().unwrap();
+        assert_eq!(registry.stale().unwrap().views, [], "somebody is at work on it");
+        drop(scope);
+        let expected = Stale {
+            sessions: vec![gone.name().to_owned()],
+            views: vec![("user-4242.login".to_owned(), next.generation)],
+            bases: 0,
+        };
+        assert_eq!(registry.stale().unwrap(), expected);
+        // Nothing was taken away by looking.
+        assert_eq!(registry.stale().unwrap(), expected);
+        let swept = registry.sweep().unwrap();
+        assert_eq!((swept.sessions, swept.views), (1, 1));
+        assert_eq!(registry.stale().unwrap(), Stale::default());
+        assert!(registry.lives(alive.name()).unwrap());
+    }
 }

@@ -37,7 +37,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind};
 use crate::sys;
 
-pub use inventory::{Inventory, NamespaceEntry, SessionEntry};
+pub use inventory::{Inventory, NamespaceEntry, SessionEntry, Stale};
 pub use prepared::{Journal, Record as PreparedRecord, Tree as PreparedTree};
 pub use process::ProcessId;
 pub(crate) use record::now;
@@ -134,6 +134,16 @@ impl Registry {
     pub fn look_at_view(&self, name: &str, generation: u32) -> Result<Option<Door>, Error> {
         let living = scope::peek(self.folder.as_fd(), name).map_err(failed)?;
         Ok(living.into_iter().find(|(record, _)| record.generation == generation).map(|(_, door)| door))
+    }
+
+    /// What [`Registry::sweep`] would take away now. Takes nothing away.
+    pub fn stale(&self) -> Result<Stale, Error> {
+        inventory::stale(self).map_err(failed)
+    }
+
+    /// What `--prepare` has done, by user, without what somebody is at work on.
+    pub fn all_prepared(&self) -> Result<Vec<(u32, PreparedRecord)>, Error> {
+        prepared::all(self.folder.as_fd()).map_err(failed)
     }
 
     /// The name of the first view on record that is the wanted one. Not asked is whether it lives: in a PID namespace the

@@ -122,6 +122,53 @@ pub(super) fn on_record(state: BorrowedFd<'_>, name: &str) -> sys::Result<Vec<Na
     folder_if_there(state, name)?.map_or(Ok(Vec::new()), |folder| records(folder.as_fd()))
 }
 
+/// The generations of this scope that a sweep would take away, seen without touching anything; `None` while somebody builds,
+/// joins or ends one.
+pub(super) fn stale(
+    state: BorrowedFd<'_>,
+    name: &str,
+    in_use: impl Fn(u32) -> sys::Result<bool>,
+) -> sys::Result<Option<Vec<u32>>> {
+    let Some(folder) = folder_if_there(state, name)? else { return Ok(Some(Vec::new())) };
+    let folder = folder.as_fd();
+    if sys::lock::is_held(folder, LOCK)? {
+        return Ok(None);
+    }
+    let mut stale = Vec::new();
+    for generation in generations(folder)? {
+        let record = read(folder, generation)?;
+        let door = record.as_ref().map_or(Ok(None), |record| way_in(folder, record))?;
+        let goes = match (&record, &door) {
+            (Some(record), Some(Door::Mounts(namespace))) if record.keeper == Keeper::Pin => {
+                let busy = in_use(generation)? || keeps_processes(record, namespace.as_fd())?;
+                is_over(record, busy)
+            }
+            (Some(_), Some(_)) => false,
+            _ => true,
+        };
+        if goes {
+            stale.push(generation);
+        }
+    }
+    // Files that were half of something new a moment ago.
+    Ok(if sys::lock::is_held(folder, LOCK)? { None } else { Some(stale) })
+}
+
+/// Does a pinned view end with its last process, and has one?
+fn keeps_processes(record: &NamespaceRecord, namespace: BorrowedFd<'_>) -> sys::Result<bool> {
+    Ok(record.linger == Linger::Processes
+        && !sys::nsfs::processes(namespace, sys::nsfs::Kind::Mounts)?.is_empty())
+}
+
+/// Is a pinned view at its end, by the rules of its map?
+fn is_over(record: &NamespaceRecord, busy: bool) -> bool {
+    match (busy, record.linger, record.idle_since) {
+        (true, _, _) | (false, Linger::Seconds(_), None) => false,
+        (false, Linger::Seconds(limit), Some(since)) => now().saturating_sub(since) >= u64::from(limit),
+        (false, _, _) => true,
+    }
+}
+
 fn folder_if_there(state: BorrowedFd<'_>, name: &str) -> sys::Result<Option<OwnedFd>> {
     let scopes = sys::path::private_directory(state, FOLDER)?;
     match sys::path::open_directory(scopes.as_fd(), name) {
@@ -240,20 +287,9 @@ impl LockedScope {
             let Living { mut record, door, .. } = view;
             let (Keeper::Pin, Door::Mounts(namespace)) = (&record.keeper, &door) else { continue };
             let busy = in_use(record.generation).map_err(super::failed)?
-                || (record.linger == Linger::Processes
-                    && !sys::nsfs::processes(namespace.as_fd(), sys::nsfs::Kind::Mounts)
-                        .map_err(super::failed)?
-                        .is_empty());
-            let over = match (busy, record.linger, record.idle_since) {
-                (true, _, _) => false,
-                (false, Linger::Seconds(limit), Some(since)) => {
-                    now().saturating_sub(since) >= u64::from(limit)
-                }
-                (false, Linger::Seconds(_), None) => false,
-                (false, _, _) => true,
-            };
+                || keeps_processes(&record, namespace.as_fd()).map_err(super::failed)?;
             let idle_since = if busy { None } else { record.idle_since.or_else(|| Some(now())) };
-            if over {
+            if is_over(&record, busy) {
                 self.remove(record.generation).map_err(super::failed)?;
             } else if idle_since != record.idle_since {
                 record.idle_since = idle_since;

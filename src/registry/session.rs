@@ -222,6 +222,30 @@ pub(super) fn living(state: BorrowedFd<'_>) -> sys::Result<Vec<(String, SessionR
     Ok(found)
 }
 
+/// Is any living session in this generation of the shared view `name`?
+pub(super) fn is_any_in(state: BorrowedFd<'_>, name: &str, generation: u32) -> sys::Result<bool> {
+    let sessions = living(state)?;
+    let mut views = sessions.iter().filter_map(|(_, record)| record.view.as_ref());
+    Ok(views.any(|(view, number)| view == name && *number == generation))
+}
+
+/// The names of those on record that live no more.
+pub(super) fn stale(state: BorrowedFd<'_>) -> sys::Result<Vec<String>> {
+    let sessions = sys::path::private_directory(state, SESSIONS)?;
+    let mut found = Vec::new();
+    for (name, record) in all(state)? {
+        let alive = match &record {
+            Some(record) => is_alive(sessions.as_fd(), &name, record)?,
+            // It may have been taken off the record just now.
+            None => !sys::path::is_there(sessions.as_fd(), &name)?,
+        };
+        if !alive {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
 fn read(sessions: BorrowedFd<'_>, name: &str) -> sys::Result<Option<SessionRecord>> {
     let text = sys::path::read_if_there(sessions, &format!("{name}/{RECORD}"))?;
     Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))

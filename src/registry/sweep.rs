@@ -38,13 +38,7 @@ pub(super) fn sweep_view(registry: &Registry, name: &str, swept: &mut Swept) -> 
     };
     let before = locked.generation_count().map_err(super::failed)?;
     // Read under the lock: a session goes on record before the lock of its view is let go of.
-    locked.end_unwatched(|generation| {
-        let sessions = session::living(state)?;
-        Ok(sessions
-            .iter()
-            .filter_map(|(_, record)| record.view.as_ref())
-            .any(|(view, number)| view == name && *number == generation))
-    })?;
+    locked.end_unwatched(|generation| session::is_any_in(state, name, generation))?;
     swept.views += before - locked.generation_count().map_err(super::failed)?.min(before);
     locked.remove_if_empty().map_err(super::failed)
 }
