@@ -1,5 +1,9 @@
 //! What this kernel offers, found by asking for it.
 
+use std::os::fd::AsFd;
+
+use super::nsfs::Kind;
+
 /// Does the kernel know `open_tree`, `fsopen` and their family (5.2)?
 pub fn has_mount_descriptors() -> bool {
     super::mount::has_mount_descriptors()
@@ -33,6 +37,52 @@ pub fn release() -> String {
 /// Does `mount_setattr` know `nosymfollow` (5.14)?
 pub fn has_nosymfollow() -> bool {
     super::mount::has_nosymfollow()
+}
+
+/// Does `statx` give mounts numbers that are never used again (6.8)?
+pub fn has_unique_mount_numbers() -> bool {
+    super::mount::has_unique_numbers()
+}
+
+/// Does `statmount` answer (6.8)?
+pub fn has_statmount() -> bool {
+    super::mount::has_statmount()
+}
+
+/// Does `listmount` answer (6.8)?
+pub fn has_listmount() -> bool {
+    super::mount::has_listmount()
+}
+
+/// Can a namespace be found by a handle, and opened by it (6.18)? Asked of this process's own.
+pub fn has_namespace_handles() -> bool {
+    super::nsfs::own(Kind::Mounts).is_ok_and(|own| super::nsfs::handle(own.as_fd()).is_some())
+}
+
+/// Does a mount namespace say how many mounts it holds (6.12)? Asked of this process's own.
+pub fn has_mount_counts() -> bool {
+    super::nsfs::own(Kind::Mounts).is_ok_and(|own| super::nsfs::mount_count(own.as_fd()).is_some())
+}
+
+/// Have process descriptors numbers that are never used again (6.9)? Asked of this process's own.
+pub fn has_process_numbers() -> bool {
+    let own = super::pidfd::open(rustix::process::getpid().as_raw_nonzero().get());
+    own.is_ok_and(|own| own.is_some_and(|own| matches!(super::pidfd::inode(own.as_fd()), Ok(Some(_)))))
+}
+
+/// Are there keyrings, and may this process have any?
+pub fn has_keyrings() -> bool {
+    super::identity::has_keyrings()
+}
+
+/// Is this process in a PID namespace (3.8)? Without them it is in none, and `/proc` says so.
+pub fn has_pid_namespaces() -> bool {
+    super::nsfs::own(Kind::Pids).is_ok()
+}
+
+/// The same for user namespaces (3.8). Whether one can be made is a matter of settings, too.
+pub fn has_user_namespaces() -> bool {
+    rustix::fs::stat("/proc/self/ns/user").is_ok()
 }
 
 /// A number that is new at every boot.

@@ -234,13 +234,45 @@ pub struct Filesystem {
 
 /// On what kind of file system `fd` is. Unlike `fstatfs`, this asks no server, which may never answer.
 pub fn filesystem_of(fd: BorrowedFd<'_>) -> Result<Filesystem> {
+    let (number, stat) = unique_number(fd).map_err(|errno| Error::new("statx(fd, MNT_ID_UNIQUE)", errno))?;
+    Ok(Filesystem { magic: number.and_then(magic_of), on_device: stat.stx_dev_major != 0 })
+}
+
+/// The number of the mount that `fd` is on, if the kernel gives one that is never used again (6.8): the only one that
+/// `statmount` takes, which came with the same kernel.
+fn unique_number(fd: BorrowedFd<'_>) -> std::result::Result<(Option<u64>, rustix::fs::Statx), Errno> {
     use rustix::fs::{AtFlags, StatxFlags};
-    // STATX_MNT_ID_UNIQUE, the only number that `statmount` takes; it came with the same kernel.
+    // STATX_MNT_ID_UNIQUE
     let wanted = StatxFlags::from_bits_retain(0x4000);
-    let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
-        .map_err(|errno| Error::new("statx(fd, MNT_ID_UNIQUE)", errno))?;
-    let magic = if stat.stx_mask & wanted.bits() == 0 { None } else { magic_of(stat.stx_mnt_id) };
-    Ok(Filesystem { magic, on_device: stat.stx_dev_major != 0 })
+    let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)?;
+    Ok(((stat.stx_mask & wanted.bits() != 0).then_some(stat.stx_mnt_id), stat))
+}
+
+/// Does `statx` give mounts numbers that are never used again? Asked for the current directory's.
+pub(super) fn has_unique_numbers() -> bool {
+    matches!(unique_number(rustix::fs::CWD), Ok((Some(_), _)))
+}
+
+/// Does `statmount` answer? Asked of the current directory's mount.
+pub(super) fn has_statmount() -> bool {
+    matches!(unique_number(rustix::fs::CWD), Ok((Some(number), _)) if magic_of(number).is_some())
+}
+
+/// Does `listmount` answer? Asked for one of all mounts.
+pub(super) fn has_listmount() -> bool {
+    #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
+    const LISTMOUNT: Option<libc::c_long> = None;
+    #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+    const LISTMOUNT: Option<libc::c_long> = Some(458);
+    const LSMT_ROOT: u64 = u64::MAX;
+    let Some(call) = LISTMOUNT else { return false };
+    // struct mnt_id_req, as for `statmount`: its size, where to begin, after which mount.
+    let request: [u64; 3] = [u64::from_ne_bytes(first_word(24)), LSMT_ROOT, 0];
+    let mut number = 0_u64;
+    // SAFETY: the call reads as many bytes of `request` as it says there, and writes the one number that it has room for.
+    let result =
+        unsafe { libc::syscall(call, request.as_ptr(), std::ptr::from_mut(&mut number), 1_usize, 0) };
+    result >= 0
 }
 
 /// `statmount`, which no crate wraps, for the one number that is wanted here.
