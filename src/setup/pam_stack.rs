@@ -35,6 +35,13 @@ impl Control {
         }
     }
 
+    /// How many lines are left out after this one, at most.
+    fn longest_jump(&self) -> usize {
+        let Self::Actions(actions) = self else { return 0 };
+        let numbers = actions.split_whitespace().filter_map(|pair| pair.split_once('=')?.1.parse().ok());
+        numbers.max().unwrap_or(0)
+    }
+
     /// Does a failure in this line refuse the session?
     pub fn refuses_on_failure(&self) -> bool {
         match self {
@@ -96,6 +103,28 @@ pub struct Stack {
     pub steps: Vec<Step>,
     /// Files that are included and cannot be read: libpam refuses the service then.
     pub missing: Vec<String>,
+}
+
+impl Stack {
+    /// Can the line at `from` jump over the one at `to`? A substack counts as one line for what stands in front of it, and
+    /// no jump leads out of one.
+    pub fn can_jump_over(&self, from: usize, to: usize) -> bool {
+        let Some(way) = self.steps.get(from..=to) else { return false };
+        let Some((jumper, rest)) = way.split_first() else { return false };
+        let level = jumper.substacks.len();
+        let (mut count, mut inside) = (0, None);
+        for step in rest {
+            if !step.substacks.starts_with(&jumper.substacks) {
+                return false;
+            }
+            let substack = step.substacks.get(level);
+            if substack.is_none() || substack != inside {
+                count += 1;
+            }
+            inside = substack;
+        }
+        count > 0 && jumper.control.longest_jump() >= count
+    }
 }
 
 /// The texts of the files, by the names that includes have for them.
@@ -308,5 +337,25 @@ mod tests {
         assert!(control("default=done").ends_on_success() && !control("success=1").ends_on_success());
         assert!(control("success=ok default=bad").refuses_on_failure());
         assert!(!control("success=ok default=ignore").refuses_on_failure());
+    }
+
+    #[test]
+    fn a_line_that_jumps_leaves_out_as_many_as_it_says_and_none_outside_its_substack() {
+        let all = files(&[
+            (
+                "x",
+                "session [default=1 success=ignore] pam_a.so\nsession requisite pam_session_sandbox.so\n\
+                 session [success=2] pam_d.so\nsession substack y\nsession required pam_e.so\n\
+                 session required pam_f.so\n",
+            ),
+            ("y", "session [success=9] pam_b.so\nsession required pam_c.so\n"),
+        ]);
+        let stack = resolve("x", &all);
+        assert_eq!(modules(&stack)[2..], ["pam_d.so", "pam_b.so", "pam_c.so", "pam_e.so", "pam_f.so"]);
+        assert!(stack.can_jump_over(0, 1) && !stack.can_jump_over(0, 2) && !stack.can_jump_over(1, 2));
+        // The substack is one line, and its own jump does not leave it.
+        assert!(stack.can_jump_over(2, 5) && !stack.can_jump_over(2, 6));
+        assert!(stack.can_jump_over(3, 4) && !stack.can_jump_over(3, 5));
+        assert!(!stack.can_jump_over(0, 0) && !stack.can_jump_over(5, 99) && !stack.can_jump_over(9, 1));
     }
 }

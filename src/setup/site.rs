@@ -112,6 +112,10 @@ impl Site {
         let place = match host::walk_below(self.root()?, &absolute(path)?, self.trust) {
             Ok(place) => place,
             Err(error) if is_nowhere(&error) => return Ok(Presence::Missing),
+            // Where this process may not look, nothing is known to be bad.
+            Err(error) if is_denied(&error) => {
+                return Err(Error::new(ErrorKind::Host, format!("cannot look at {path}")).caused_by(error));
+            }
             Err(error) => return Ok(Presence::Bad(error.to_string())),
         };
         let status = sys::path::status(place.as_fd()).map_err(|error| failed("look at", path, error))?;
@@ -122,6 +126,12 @@ impl Site {
             Kind::File => Presence::Good,
             _ => Presence::Bad(format!("{path} is no regular file")),
         })
+    }
+
+    /// The place `path`, if nobody but root could have a hand in it or in the way there; in a folder its owner may, too.
+    pub fn walk(&self, path: &AbsPath) -> Result<OwnedFd, WalkError> {
+        let root = self.root.try_clone().map_err(|error| sys::Error::new("dup(the root)", error))?;
+        host::walk_below(root, path, if self.shown.is_some() { self.trust } else { Trust::ROOT })
     }
 
     /// Puts `file` at `path`, if `before` is what is there.
@@ -263,6 +273,11 @@ fn is_missing(error: &sys::Error) -> bool {
 fn is_nowhere(error: &WalkError) -> bool {
     let not_a_folder = rustix::io::Errno::NOTDIR.raw_os_error();
     error.is_missing() || matches!(error, WalkError::Open { source, .. } if source.errno() == not_a_folder)
+}
+
+fn is_denied(error: &WalkError) -> bool {
+    let denied = rustix::io::Errno::ACCESS.raw_os_error();
+    matches!(error, WalkError::Open { source, .. } if source.errno() == denied)
 }
 
 fn gone(path: &str) -> Error {
