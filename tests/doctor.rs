@@ -10,10 +10,12 @@
 mod fake_host;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use fake_host::{Host, LINE, MODULE, unwrapped};
+use fake_host::{Host, LINE, MODULE, said, unwrapped};
 
 #[test]
 fn doctor_names_what_is_wrong_and_ends_with_1_for_it() {
@@ -105,4 +107,76 @@ fn doctor_comes_to_an_end_whatever_the_files_hold() {
     assert_eq!(code, 1, "{said}");
     assert!(unwrapped(&said).contains("cannot be read"), "{said}");
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[test]
+fn doctor_says_of_which_programs_there_is_no_service() {
+    let host = Host::new();
+    host.done("setup --method pam");
+    host.write("/usr/sbin/cron", "", 0o755);
+    host.write("/usr/sbin/sshd", "", 0o755);
+    let said = host.done("doctor");
+    assert!(said.contains("\ncron     the user's view  (common-session:4)\n"), "{said}");
+    assert!(unwrapped(&said).contains("note: /usr/sbin/cron is there, and no file for it"), "{said}");
+    assert_eq!(said.matches("\nsshd ").count(), 1, "{said}");
+    host.write("/etc/pam.d/other", "session required pam_unix.so\n", 0o644);
+    let (code, said) = host.run("doctor");
+    let put = "cron the host's view NOT covered: put `session requisite pam_session_sandbox.so`";
+    assert!(code == 1 && unwrapped(&said).contains(put), "{said}");
+    // What refuses everybody is no way around.
+    host.write("/etc/pam.d/other", "session required pam_deny.so\n", 0o644);
+    host.done("doctor");
+}
+
+#[test]
+fn doctor_says_who_can_jump_over_the_module() {
+    let host = Host::new();
+    host.done("setup --method pam");
+    let jump = format!("session [default=1 success=ignore] pam_succeed_if.so uid > 999\n{LINE}");
+    host.write("/etc/pam.d/su", &jump, 0o644);
+    let said = host.done("doctor");
+    assert!(unwrapped(&said).contains("pam_succeed_if.so (su:1) can jump over the module"), "{said}");
+}
+
+#[test]
+fn what_only_root_can_see_is_a_note_to_everybody_else() {
+    let host = Host::new();
+    host.done("setup --method pam");
+    host.write("/etc/pam.d/hidden", LINE, 0o644);
+    host.write("/etc/pam.d/ftp", "session include hidden-lines\n", 0o644);
+    host.write("/etc/pam.d/hidden-lines", LINE, 0o644);
+    host.write("/etc/session-sandbox/mounts.toml", "version = 1\n", 0o644);
+    // setup leaves it as it was: not for everybody to read.
+    host.set_mode("/etc/pam.d/common-session-noninteractive", 0o644);
+    let hidden =
+        ["/etc/pam.d/hidden", "/etc/pam.d/hidden-lines", "/etc/ssh/sshd_config", "/etc/session-sandbox"];
+    for path in hidden {
+        host.set_mode(path, 0);
+    }
+    // Root sees everything; so it looks as nobody, with a program that nobody can reach.
+    let programs = tempfile::tempdir().unwrap();
+    for folder in [programs.path(), &host.path("/")] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let program = programs.path().join("sessionctl");
+    fs::copy(env!("CARGO_BIN_EXE_sessionctl"), &program).unwrap();
+    let mut command = Command::new(program);
+    command.arg("doctor").arg("--root").arg(host.path("/")).current_dir("/");
+    if rustix::process::geteuid().is_root() {
+        command.gid(65534).uid(65534);
+    }
+    let (code, said) = said(&command.output().unwrap());
+    for path in hidden {
+        host.set_mode(path, 0o755);
+    }
+    assert_eq!(code, 0, "{said}");
+    for name in ["hidden", "hidden-lines", "ftp"] {
+        let row = said.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();
+        assert!(row.ends_with("  needs root to be seen"), "{said}");
+    }
+    for about in ["pam", "map", "sshd"] {
+        let note = format!("\nnote   {about}: needs root to be seen: ");
+        assert!(said.contains(&note), "{about}: {said}");
+    }
+    assert!(!said.contains("WRONG"), "{said}");
 }

@@ -1,12 +1,14 @@
 //! `sessionctl doctor`: which PAM services open a view, and whether what logins depend on is in order. Changes nothing.
 #![forbid(unsafe_code)]
 
+mod doors;
 pub mod map;
 mod report;
 mod services;
 mod sshd;
 
 use std::collections::BTreeSet;
+use std::error::Error as StdError;
 
 use crate::error::Error;
 use crate::host;
@@ -17,7 +19,7 @@ use crate::setup::pam_stack::{Files, OTHER, included};
 use crate::setup::{self, Site};
 use crate::sys;
 
-use report::{Coverage, Finding, Report, Verdict};
+use report::{Coverage, Finding, Report, Service, Verdict};
 
 /// Where services are; a file in the first stands in the place of one in the second.
 const FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
@@ -30,28 +32,20 @@ const SSHD_DEPTH: usize = 16;
 /// More settings than anybody has: files include each other in circles.
 const SSHD_SETTINGS: usize = 1000;
 
-/// Looks at this host, or at the one in the folder `root`.
+/// Looks at this host, or at the one in the folder `root`. What this process may not see is a finding like any other.
 pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
     let site = Site::open(root)?;
     let mut checks = Vec::new();
-    let mut files = Files::new();
-    let names = service_names(&site, &mut checks);
-    for name in &names {
-        read_with_included(&site, name, &mut files, &mut checks);
-    }
-    let services: Vec<_> = names.iter().map(|name| services::service(name, &files)).collect();
-    if services.iter().all(|service| service.opens != Coverage::View) {
-        checks.push(
-            Finding::new(Verdict::Wrong, "pam", "no login opens a view")
-                .help("`sessionctl setup --method pam`"),
-        );
-    }
+    let services = look_at_services(&site, &mut checks);
     let found = or_finding(module(&site), "module", &mut checks);
     checks.extend(found);
-    checks.extend(map(&site));
+    match site.load_policy() {
+        Ok(policy) => checks.extend(map::findings(&policy)),
+        Err(error) => checks.push(failure("map", &error)),
+    }
     match break_glass(&site) {
         Ok(found) => checks.push(found),
-        Err(error) => checks.push(wrong("break-glass", &error)),
+        Err(error) => checks.push(failure("break-glass", &error)),
     }
     // What is running can be asked of the host itself only.
     if site.folder().is_none() {
@@ -65,6 +59,30 @@ pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
     Ok(Report::new(services, checks, Vec::new()))
 }
 
+fn look_at_services(site: &Site, checks: &mut Vec<Finding>) -> Vec<Service> {
+    let (mut files, mut unseen) = (Files::new(), BTreeSet::new());
+    let names = service_names(site, checks);
+    for name in &names {
+        read_with_included(site, name, &mut files, &mut unseen, checks);
+    }
+    let mut found: Vec<_> = names.iter().map(|name| services::service(name, &files, &unseen)).collect();
+    let is_program = |path: &str| matches!(site.presence(path, true), Ok(Presence::Good));
+    for (name, program) in doors::without_service(&names, is_program) {
+        found.push(services::without_file(name, program, &files, &unseen));
+    }
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    let any = |coverage| found.iter().any(|service| service.opens == coverage);
+    if !any(Coverage::View) {
+        checks.push(if any(Coverage::Unseen) {
+            Finding::new(Verdict::Note, "pam", "needs root to be seen: whether any login opens a view")
+        } else {
+            Finding::new(Verdict::Wrong, "pam", "no login opens a view")
+                .help("`sessionctl setup --method pam`")
+        });
+    }
+    found
+}
+
 /// Does the PAM configuration of `service` have session scripts run when a session begins? Then logind's word of the same
 /// session is not needed.
 pub fn pam_tells_of_sessions(service: &str) -> bool {
@@ -75,7 +93,7 @@ pub fn pam_tells_of_sessions(service: &str) -> bool {
     }
     let mut files = Files::new();
     for name in [service, OTHER] {
-        read_with_included(&site, name, &mut files, &mut Vec::new());
+        read_with_included(&site, name, &mut files, &mut BTreeSet::new(), &mut Vec::new());
     }
     services::has_scripts_run(service, &files)
 }
@@ -83,7 +101,7 @@ pub fn pam_tells_of_sessions(service: &str) -> bool {
 /// What could not be looked at is a finding: the rest is looked at all the same.
 fn or_finding<T: Default>(answer: Result<T, Error>, about: &str, checks: &mut Vec<Finding>) -> T {
     answer.unwrap_or_else(|error| {
-        checks.push(wrong(about, &error));
+        checks.push(failure(about, &error));
         T::default()
     })
 }
@@ -97,11 +115,17 @@ fn service_names(site: &Site, checks: &mut Vec<Finding>) -> BTreeSet<String> {
     names
 }
 
-/// Reads the file of that name, and all that it includes.
-fn read_with_included(site: &Site, name: &str, files: &mut Files, checks: &mut Vec<Finding>) {
+/// Reads the file of that name, and all that it includes. What this process may not read is `unseen`.
+fn read_with_included(
+    site: &Site,
+    name: &str,
+    files: &mut Files,
+    unseen: &mut BTreeSet<String>,
+    checks: &mut Vec<Finding>,
+) {
     let mut todo = vec![name.to_owned()];
     while let Some(name) = todo.pop() {
-        if files.contains_key(&name) {
+        if files.contains_key(&name) || unseen.contains(&name) {
             continue;
         }
         let paths = if name.starts_with('/') {
@@ -113,10 +137,20 @@ fn read_with_included(site: &Site, name: &str, files: &mut Files, checks: &mut V
             if AbsPath::new(&path).is_err() {
                 continue;
             }
-            if let Some(text) = or_finding(site.read(&path), "pam", checks) {
-                todo.extend(included(&text));
-                files.insert(name, text);
-                break;
+            match site.read(&path) {
+                Ok(None) => {}
+                Ok(Some(text)) => {
+                    todo.extend(included(&text));
+                    files.insert(name, text);
+                    break;
+                }
+                Err(error) => {
+                    checks.push(failure("pam", &error));
+                    if needs_root(&error) {
+                        unseen.insert(name);
+                        break;
+                    }
+                }
             }
         }
     }
@@ -151,10 +185,6 @@ fn module(site: &Site) -> Result<Vec<Finding>, Error> {
         Presence::Bad(why) => Finding::new(Verdict::Wrong, "helper", why).help(again),
     });
     Ok(findings)
-}
-
-fn map(site: &Site) -> Vec<Finding> {
-    site.load_policy().map_or_else(|error| vec![wrong("map", &error)], |policy| map::findings(&policy))
 }
 
 fn break_glass(site: &Site) -> Result<Finding, Error> {
@@ -212,7 +242,7 @@ fn registry() -> Finding {
     match Registry::open_if_there() {
         Ok(Some(_)) => Finding::new(Verdict::Good, "state", "/run/session-sandbox is root's alone"),
         Ok(None) => Finding::new(Verdict::Good, "state", "/run/session-sandbox is made by the first login"),
-        Err(error) => wrong("state", &error),
+        Err(error) => failure("state", &error),
     }
 }
 
@@ -255,10 +285,59 @@ fn read_sshd(
     Ok(true)
 }
 
-fn wrong(about: &str, error: &Error) -> Finding {
-    let finding = Finding::new(Verdict::Wrong, about, error.without_remedy());
+fn is_root() -> bool {
+    sys::user::own_uid() == 0
+}
+
+/// Is this something that root would have been told?
+fn needs_root(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        if error.downcast_ref().is_some_and(denied) {
+            return !is_root();
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// What could not be looked at.
+fn failure(about: &str, error: &Error) -> Finding {
+    let text = error.without_remedy();
+    if needs_root(error) {
+        return Finding::new(Verdict::Note, about, format!("needs root to be seen: {text}"));
+    }
+    let finding = Finding::new(Verdict::Wrong, about, text);
     match error.remedy() {
         Some(help) => finding.help(help),
         None => finding,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn this_host_can_be_looked_at_by_whoever_asks() {
+        let report = examine(None).unwrap();
+        let is_unseen = |check: &Finding| check.text.starts_with("needs root to be seen: ");
+        assert!(!is_root() || !report.checks.iter().any(is_unseen), "{report:?}");
+    }
+
+    #[test]
+    fn what_is_refused_to_others_than_root_is_no_mistake() {
+        let denied = || std::io::Error::from_raw_os_error(rustix::io::Errno::ACCESS.raw_os_error());
+        let failed = || Error::new(ErrorKind::Host, "cannot open /x").help("mend it");
+        let finding = failure("map", &failed().caused_by(denied()));
+        let expected = if is_root() { Verdict::Wrong } else { Verdict::Note };
+        assert_eq!(finding.verdict, expected);
+        assert_eq!(finding.text.starts_with("needs root to be seen: cannot open /x"), !is_root());
+        // Anything else is one, whoever asks.
+        let other = std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
+        assert_eq!(failure("map", &failed().caused_by(other)).verdict, Verdict::Wrong);
+        assert_eq!(failure("map", &failed()).verdict, Verdict::Wrong);
     }
 }

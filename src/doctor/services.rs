@@ -1,5 +1,7 @@
 //! Which services open a view. Pure: the texts of the PAM configuration are handed in.
 
+use std::collections::BTreeSet;
+
 use super::report::{Coverage, Finding, Service, Verdict};
 use crate::setup::pam;
 use crate::setup::pam_stack::{Control, Files, MODULE, OTHER, Stack, Step, resolve};
@@ -59,16 +61,30 @@ pub(super) fn has_scripts_run(name: &str, files: &Files) -> bool {
     })
 }
 
-/// What the sessions of the service `name` open.
-pub(super) fn service(name: &str, files: &Files) -> Service {
-    let mut stack = resolve(name, files);
+/// What the sessions of the service `name` open. Of the files `unseen` only root can tell what is in them.
+pub(super) fn service(name: &str, files: &Files, unseen: &BTreeSet<String>) -> Service {
+    let stack = resolve(name, files);
     let is_own = !stack.steps.is_empty() || !stack.missing.is_empty();
-    if !is_own && name != OTHER {
-        stack = resolve(OTHER, files);
-    }
+    let stack = if is_own || name == OTHER { stack } else { resolve(OTHER, files) };
+    judge(name, &stack, is_own, unseen)
+}
+
+/// The same for one that has no file, and that the program at `program` asks for.
+pub(super) fn without_file(name: &str, program: &str, files: &Files, unseen: &BTreeSet<String>) -> Service {
+    let mut service = judge(name, &resolve(OTHER, files), true, unseen);
+    let text = format!("{program} is there, and no file for it: libpam takes the lines of `{OTHER}`");
+    service.findings.push(Finding::new(Verdict::Note, name, text));
+    service
+}
+
+fn judge(name: &str, stack: &Stack, is_own: bool, unseen: &BTreeSet<String>) -> Service {
     let mut service =
         Service { name: name.to_owned(), opens: Coverage::NoSession, line: None, findings: Vec::new() };
     let finding = |verdict, text: String| Finding::new(verdict, name, text);
+    if stack.missing.iter().any(|missing| unseen.contains(missing)) {
+        service.opens = Coverage::Unseen;
+        return service;
+    }
     for missing in &stack.missing {
         let text = format!("includes {missing}, which cannot be read: libpam refuses every login here");
         service.findings.push(finding(Verdict::Wrong, text));
@@ -77,7 +93,11 @@ pub(super) fn service(name: &str, files: &Files) -> Service {
         Some(at) => {
             service.opens = Coverage::View;
             service.line = Some(format!("{}:{}", stack.steps[at].file, stack.steps[at].number));
-            service.findings.extend(about_line(name, &stack, at));
+            service.findings.extend(about_line(name, stack, at));
+        }
+        // What refuses everybody is nobody's way around.
+        None if stack.steps.first().is_some_and(refuses_everybody) => {
+            service.findings.push(finding(Verdict::Note, "it refuses every session".to_owned()));
         }
         // Where nothing of its own is said, and nothing for all others, it opens no session that is anybody's business.
         None if !is_own || stack.steps.is_empty() => {}
@@ -89,11 +109,16 @@ pub(super) fn service(name: &str, files: &Files) -> Service {
                 finding(Verdict::Note, "a greeter's sessions are no user's".to_owned())
             } else {
                 finding(Verdict::Wrong, format!("no session line of it asks {MODULE}"))
-                    .help(remedy(name, &stack))
+                    .help(remedy(name, stack))
             });
         }
     }
     service
+}
+
+/// A line that never succeeds, and whose failure counts.
+fn refuses_everybody(step: &Step) -> bool {
+    step.module == "pam_deny.so" && step.control.refuses_on_failure()
 }
 
 /// How the service comes to open views.
@@ -134,6 +159,13 @@ fn about_line(name: &str, stack: &Stack, at: usize) -> Vec<Finding> {
         let text = format!("{} can end the stack before the module is asked", place(earlier));
         find(Verdict::Wrong, text, Some("have it stand behind the module, or be `optional`".to_owned()));
     }
+    for earlier in (0..at).filter(|earlier| stack.can_jump_over(*earlier, at)) {
+        let text = format!(
+            "{} can jump over the module: whom it lets do so has the host's view",
+            place(&stack.steps[earlier])
+        );
+        find(Verdict::Note, text, None);
+    }
     let later = || stack.steps[at + 1..].iter().filter(|step| step.module != MODULE);
     for step in later().filter(|step| WANT_HOST.contains(&step.module.as_str())) {
         if name == SYSTEMD_USER {
@@ -162,6 +194,8 @@ fn about_line(name: &str, stack: &Stack, at: usize) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const COMMON: &str = "session [default=1] pam_permit.so\nsession requisite pam_deny.so\n\
@@ -185,6 +219,10 @@ mod tests {
             ("login", "session required pam_unix.so\n"),
             ("ftp", "@include gone\n"),
         ])
+    }
+
+    fn service(name: &str, files: &Files) -> Service {
+        super::service(name, files, &BTreeSet::new())
     }
 
     fn verdicts(service: &Service) -> Vec<Verdict> {
@@ -224,6 +262,56 @@ mod tests {
             let found = verdicts(&service).iter().filter(|verdict| **verdict == Verdict::Wrong).count();
             assert_eq!(found, wrong, "{line}: {:?}", service.findings);
         }
+    }
+
+    #[test]
+    fn who_can_go_around_the_module_is_said() {
+        let line = "session [default=1 success=ignore] pam_succeed_if.so user ingroup staff\n\
+                    session requisite pam_session_sandbox.so\n";
+        let found = service("other", &debian(line));
+        assert_eq!((found.opens, verdicts(&found)), (Coverage::View, vec![Verdict::Note]));
+        assert!(found.findings[0].text.starts_with("pam_succeed_if.so (common-session:5) can jump over"));
+        // A jump within the lines above is none over the module.
+        assert!(service("other", &debian(&line.replace("default=1", "default=ok"))).findings.is_empty());
+    }
+
+    #[test]
+    fn what_refuses_everybody_needs_no_module() {
+        let files = files(&[("other", "auth required pam_deny.so\nsession required pam_deny.so\n")]);
+        let other = service("other", &files);
+        assert_eq!((other.opens, verdicts(&other)), (Coverage::NoSession, vec![Verdict::Note]));
+        // Of others than the first it is not known whether they are asked.
+        for line in
+            ["session optional pam_deny.so\n", "session required pam_unix.so\nsession required pam_deny.so\n"]
+        {
+            let files = BTreeMap::from([("x".to_owned(), line.to_owned())]);
+            assert_eq!(service("x", &files).opens, Coverage::Host, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_program_without_a_file_of_its_own_is_judged_by_the_lines_for_all_others() {
+        let look = |files: &Files| without_file("cron", "/usr/sbin/cron", files, &BTreeSet::new());
+        let covered = look(&debian("session requisite pam_session_sandbox.so\n"));
+        assert_eq!((covered.opens, verdicts(&covered)), (Coverage::View, vec![Verdict::Note]));
+        assert!(covered.findings[0].text.contains("/usr/sbin/cron is there, and no file for it"));
+        let open = look(&debian(""));
+        assert_eq!((open.opens, verdicts(&open)), (Coverage::Host, vec![Verdict::Wrong, Verdict::Note]));
+        assert!(open.findings[0].help.is_some());
+        // Without `other` nobody gets in.
+        assert_eq!(look(&files(&[])).findings[0].verdict, Verdict::Wrong);
+    }
+
+    #[test]
+    fn what_only_root_can_read_is_not_called_missing() {
+        let unseen = BTreeSet::from(["gone".to_owned(), "common-session".to_owned()]);
+        let mut files = debian("");
+        files.remove("common-session");
+        for name in ["ftp", "sshd", "chsh"] {
+            let service = super::service(name, &files, &unseen);
+            assert_eq!((service.opens, verdicts(&service)), (Coverage::Unseen, vec![]), "{name}");
+        }
+        assert_eq!(super::service("login", &files, &unseen).opens, Coverage::Host);
     }
 
     #[test]

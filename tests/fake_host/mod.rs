@@ -57,6 +57,10 @@ impl Host {
         fs::read_to_string(self.path(path)).unwrap_or_default()
     }
 
+    pub(crate) fn set_mode(&self, path: &str, mode: u32) {
+        fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
     pub(crate) fn mode(&self, path: &str) -> u32 {
         fs::metadata(self.path(path)).unwrap().permissions().mode() & 0o7777
     }
