@@ -110,6 +110,37 @@ fn doctor_comes_to_an_end_whatever_the_files_hold() {
 }
 
 #[test]
+fn doctor_names_folders_that_others_could_change_with_what_mends_them() {
+    let host = Host::new();
+    host.done("setup --method pam");
+    host.write("/etc/session-sandbox/mounts.d/.kept", "", 0o644);
+    host.write("/etc/session.d/open/10-x", "#!/bin/sh\n", 0o755);
+    host.write("/var/lib/workspace/bob/x", "", 0o644);
+    host.write("/run/session-sandbox/boot", "", 0o600);
+    host.set_mode("/run/session-sandbox", 0o700);
+    let well = host.done("doctor");
+    assert!(unwrapped(&well).contains("ok permissions: only root can change the map"), "{well}");
+    for (path, mode, help) in [
+        ("/etc/session-sandbox", 0o775, "chmod go-w /etc/session-sandbox`"),
+        ("/etc/session-sandbox/mounts.d", 0o757, "chmod go-w /etc/session-sandbox/mounts.d`"),
+        ("/etc/session.d", 0o775, "chmod go-w /etc/session.d`"),
+        ("/etc/session.d/open", 0o777, "chmod go-w /etc/session.d/open`"),
+        ("/var/lib/workspace", 0o777, "chmod go-w /var/lib/workspace`"),
+        // What leads there counts as well, and is named once.
+        ("/var/lib", 0o777, "chmod go-w /var/lib`"),
+        ("/run/session-sandbox", 0o755, "chmod 0700 /run/session-sandbox`"),
+    ] {
+        let before = host.mode(path);
+        host.set_mode(path, mode);
+        let (code, said) = host.run("doctor");
+        assert!(code == 1 && unwrapped(&said).contains(&format!("help: `{help}")), "{path}: {said}");
+        assert_eq!(said.matches("WRONG  permissions: ").count(), 1, "{path}: {said}");
+        host.set_mode(path, before);
+    }
+    host.done("doctor");
+}
+
+#[test]
 fn doctor_says_of_which_programs_there_is_no_service() {
     let host = Host::new();
     host.done("setup --method pam");
@@ -136,6 +167,19 @@ fn doctor_says_who_can_jump_over_the_module() {
     host.write("/etc/pam.d/su", &jump, 0o644);
     let said = host.done("doctor");
     assert!(unwrapped(&said).contains("pam_succeed_if.so (su:1) can jump over the module"), "{said}");
+}
+
+#[test]
+fn doctor_says_of_a_host_in_a_folder_nothing_that_only_a_running_one_can_tell() {
+    let host = Host::new();
+    let (_, said) = host.run("doctor --json");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["facilities"], serde_json::json!([]));
+    let about = |it: &serde_json::Value| it["about"].as_str().unwrap().to_owned();
+    let found: Vec<String> = report["checks"].as_array().unwrap().iter().map(about).collect();
+    for live in ["kernel", "sysctl", "namespaces", "propagation", "lsm", "state"] {
+        assert!(!found.iter().any(|about| about == live), "{found:?}");
+    }
 }
 
 #[test]
@@ -174,7 +218,7 @@ fn what_only_root_can_see_is_a_note_to_everybody_else() {
         let row = said.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();
         assert!(row.ends_with("  needs root to be seen"), "{said}");
     }
-    for about in ["pam", "map", "sshd"] {
+    for about in ["pam", "map", "permissions", "sshd"] {
         let note = format!("\nnote   {about}: needs root to be seen: ");
         assert!(said.contains(&note), "{about}: {said}");
     }

@@ -2,24 +2,27 @@
 #![forbid(unsafe_code)]
 
 mod doors;
+mod facilities;
+mod host_settings;
 pub mod map;
+mod permissions;
 mod report;
 mod services;
 mod sshd;
+mod state;
 
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
 
-use crate::error::Error;
-use crate::host;
+use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
-use crate::registry::Registry;
+use crate::model::policy::Policy;
 use crate::setup::pam::Presence;
 use crate::setup::pam_stack::{Files, OTHER, included};
 use crate::setup::{self, Site};
 use crate::sys;
 
-use report::{Coverage, Finding, Report, Service, Verdict};
+use report::{Coverage, Facility, Finding, Report, Service, Verdict};
 
 /// Where services are; a file in the first stands in the place of one in the second.
 const FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
@@ -39,24 +42,65 @@ pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
     let services = look_at_services(&site, &mut checks);
     let found = or_finding(module(&site), "module", &mut checks);
     checks.extend(found);
-    match site.load_policy() {
-        Ok(policy) => checks.extend(map::findings(&policy)),
-        Err(error) => checks.push(failure("map", &error)),
-    }
+    let policy = match site.load_policy() {
+        Ok(policy) => {
+            checks.extend(map::findings(&policy));
+            Some(policy)
+        }
+        Err(error) => {
+            checks.push(failure("map", &error));
+            None
+        }
+    };
     match break_glass(&site) {
         Ok(found) => checks.push(found),
         Err(error) => checks.push(failure("break-glass", &error)),
     }
+    let permissions = permissions::look(&site, policy.as_ref(), |error| {
+        let failed = Error::new(ErrorKind::Host, "cannot look at what logins are made of");
+        failure("permissions", &failed.caused_by(error))
+    });
+    checks.extend(permissions.findings);
     // What is running can be asked of the host itself only.
+    let mut offered = Vec::new();
     if site.folder().is_none() {
-        checks.push(kernel());
-        let found = or_finding(namespaces(&site), "namespaces", &mut checks);
-        checks.extend(found);
-        checks.push(registry());
+        offered = running_host(&site, policy.as_ref(), &mut checks);
+        if !is_root() {
+            checks.push(state::unseen());
+        } else if !permissions.is_registry_wrong {
+            let found = or_finding(state::look(&site), "state", &mut checks);
+            checks.extend(found);
+        }
     }
     let found = or_finding(sshd(&site), "sshd", &mut checks);
     checks.extend(found);
-    Ok(Report::new(services, checks, Vec::new()))
+    Ok(Report::new(services, checks, offered))
+}
+
+/// The kernel and its settings.
+fn running_host(site: &Site, policy: Option<&Policy>, checks: &mut Vec<Finding>) -> Vec<Facility> {
+    let mut values = Vec::new();
+    for name in host_settings::SYSCTLS {
+        let value = or_finding(site.read(&format!("/proc/sys/{name}")), "sysctl", checks);
+        values.extend(value.and_then(|value| value.trim().parse().ok()).map(|value: u64| (name, value)));
+    }
+    let value = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    let answers = facilities::ask(is_root(), host_settings::forbids_user_namespaces(value));
+    let wanted = policy.map(facilities::wanted).unwrap_or_default();
+    let (offered, found) = facilities::table(&answers, &wanted, &sys::kernel::release());
+    checks.extend(found);
+    let mounts = or_finding(site.read("/proc/self/mountinfo"), "propagation", checks);
+    let mounts = host_settings::mounts(&mounts.unwrap_or_default());
+    checks.extend(host_settings::sysctls(value, mounts.len()));
+    checks.extend(host_settings::propagation(&mounts, policy));
+    match site.read("/sys/kernel/security/lsm") {
+        Ok(list) => {
+            let has_scopes = answers.features.landlock_scope;
+            checks.extend(host_settings::security_modules(list.as_deref(), has_scopes));
+        }
+        Err(error) => checks.push(failure("lsm", &error)),
+    }
+    offered
 }
 
 fn look_at_services(site: &Site, checks: &mut Vec<Finding>) -> Vec<Service> {
@@ -204,48 +248,6 @@ fn break_glass(site: &Site) -> Result<Finding, Error> {
     })
 }
 
-fn kernel() -> Finding {
-    let release = sys::kernel::release();
-    match host::kernel_features().missing() {
-        None => Finding::new(Verdict::Good, "kernel", format!("{release} has every call that is needed")),
-        Some((call, since)) => {
-            let text = format!("{release} has no {call}, which came with {since}; every login is refused");
-            Finding::new(Verdict::Wrong, "kernel", text).help("start Linux 5.12 or newer")
-        }
-    }
-}
-
-fn namespaces(site: &Site) -> Result<Vec<Finding>, Error> {
-    let mut findings = Vec::new();
-    for (name, verdict, consequence) in [
-        ("user/max_mnt_namespaces", Verdict::Wrong, "no view can be made"),
-        ("user/max_pid_namespaces", Verdict::Wrong, "a profile with `wall = \"pidns\"` is refused"),
-        ("user/max_user_namespaces", Verdict::Note, "ordinary users cannot run session-enter"),
-        ("kernel/unprivileged_userns_clone", Verdict::Note, "ordinary users cannot run session-enter"),
-    ] {
-        let value = site.read(&format!("/proc/sys/{name}"))?;
-        if value.is_some_and(|value| value.trim() == "0") {
-            let name = name.replace('/', ".");
-            findings.push(
-                Finding::new(verdict, "namespaces", format!("{name} is 0: {consequence}"))
-                    .help(format!("sysctl -w {name}=... with a higher number")),
-            );
-        }
-    }
-    if findings.is_empty() {
-        findings.push(Finding::new(Verdict::Good, "namespaces", "no setting forbids them"));
-    }
-    Ok(findings)
-}
-
-fn registry() -> Finding {
-    match Registry::open_if_there() {
-        Ok(Some(_)) => Finding::new(Verdict::Good, "state", "/run/session-sandbox is root's alone"),
-        Ok(None) => Finding::new(Verdict::Good, "state", "/run/session-sandbox is made by the first login"),
-        Err(error) => failure("state", &error),
-    }
-}
-
 fn sshd(site: &Site) -> Result<Vec<Finding>, Error> {
     let [folder, name] = SSHD;
     let mut settings = Vec::new();
@@ -318,13 +320,31 @@ fn failure(about: &str, error: &Error) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+
+    /// The policy of a host with this map, or without one.
+    pub(super) fn policy(map: Option<&str>) -> Policy {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(map) = map {
+            let etc = folder.path().join("etc");
+            std::fs::create_dir(&etc).unwrap();
+            std::fs::create_dir(etc.join("session-sandbox")).unwrap();
+            std::fs::write(etc.join("session-sandbox/mounts.toml"), map).unwrap();
+        }
+        let root = AbsPath::new(folder.path().to_str().unwrap()).unwrap();
+        Site::open(Some(&root)).unwrap().load_policy().unwrap()
+    }
 
     #[test]
     fn this_host_can_be_looked_at_by_whoever_asks() {
         let report = examine(None).unwrap();
-        let is_unseen = |check: &Finding| check.text.starts_with("needs root to be seen: ");
-        assert!(!is_root() || !report.checks.iter().any(is_unseen), "{report:?}");
+        assert!(!report.facilities.is_empty());
+        for about in ["kernel", "namespaces", "sysctl", "propagation", "lsm", "state"] {
+            assert!(report.checks.iter().any(|check| check.about == about), "{about}: {:?}", report.checks);
+        }
+        let needs_root = |check: &&Finding| check.text.starts_with("needs root to be seen: ");
+        let unseen: Vec<&Finding> = report.checks.iter().filter(needs_root).collect();
+        assert_eq!(unseen.is_empty(), is_root(), "{unseen:?}");
+        assert!(unseen.iter().all(|check| check.verdict == Verdict::Note), "{unseen:?}");
     }
 
     #[test]
