@@ -192,8 +192,13 @@ fn what_only_root_can_see_is_a_note_to_everybody_else() {
     host.write("/etc/session-sandbox/mounts.toml", "version = 1\n", 0o644);
     // setup leaves it as it was: not for everybody to read.
     host.set_mode("/etc/pam.d/common-session-noninteractive", 0o644);
-    let hidden =
-        ["/etc/pam.d/hidden", "/etc/pam.d/hidden-lines", "/etc/ssh/sshd_config", "/etc/session-sandbox"];
+    let hidden = [
+        "/etc/pam.d/hidden",
+        "/etc/pam.d/hidden-lines",
+        "/etc/ssh/sshd_config",
+        "/etc/session-sandbox",
+        "/usr/libexec/session-sandbox",
+    ];
     for path in hidden {
         host.set_mode(path, 0);
     }
@@ -218,7 +223,7 @@ fn what_only_root_can_see_is_a_note_to_everybody_else() {
         let row = said.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();
         assert!(row.ends_with("  needs root to be seen"), "{said}");
     }
-    for about in ["pam", "map", "permissions", "sshd"] {
+    for about in ["pam", "helper", "map", "permissions", "sshd"] {
         let note = format!("\nnote   {about}: needs root to be seen: ");
         assert!(said.contains(&note), "{about}: {said}");
     }

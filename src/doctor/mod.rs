@@ -30,6 +30,8 @@ const FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
 const SSHD: [&str; 2] = ["/etc/ssh", "sshd_config"];
 /// Members of it are left alone by the module.
 const BREAK_GLASS: &str = "session-sandbox-exempt";
+/// How what the package brings comes back.
+const AGAIN: &str = "install the package session-sandbox again";
 /// As many files within files as sshd reads.
 const SSHD_DEPTH: usize = 16;
 /// More settings than anybody has: files include each other in circles.
@@ -42,6 +44,7 @@ pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
     let services = look_at_services(&site, &mut checks);
     let found = or_finding(module(&site), "module", &mut checks);
     checks.extend(found);
+    checks.push(helper(&site).unwrap_or_else(|error| failure("helper", &error)));
     let policy = match site.load_policy() {
         Ok(policy) => {
             checks.extend(map::findings(&policy));
@@ -52,10 +55,7 @@ pub fn examine(root: Option<&AbsPath>) -> Result<Report, Error> {
             None
         }
     };
-    match break_glass(&site) {
-        Ok(found) => checks.push(found),
-        Err(error) => checks.push(failure("break-glass", &error)),
-    }
+    checks.push(break_glass(&site).unwrap_or_else(|error| failure("break-glass", &error)));
     let permissions = permissions::look(&site, policy.as_ref(), |error| {
         let failed = Error::new(ErrorKind::Host, "cannot look at what logins are made of");
         failure("permissions", &failed.caused_by(error))
@@ -201,7 +201,6 @@ fn read_with_included(
 }
 
 fn module(site: &Site) -> Result<Vec<Finding>, Error> {
-    let again = "install the package session-sandbox again";
     let mut findings = Vec::new();
     let folders = setup::module_folders(site)?;
     let any = folders.iter().any(|(_, presence)| *presence == Presence::Good);
@@ -216,19 +215,22 @@ fn module(site: &Site) -> Result<Vec<Finding>, Error> {
                 Finding::new(Verdict::Note, "module", text)
             }
             Presence::Missing => {
-                Finding::new(Verdict::Wrong, "module", format!("not in {folder}")).help(again)
+                Finding::new(Verdict::Wrong, "module", format!("not in {folder}")).help(AGAIN)
             }
-            Presence::Bad(why) => Finding::new(Verdict::Wrong, "module", why).help(again),
+            Presence::Bad(why) => Finding::new(Verdict::Wrong, "module", why).help(AGAIN),
         });
     }
-    findings.push(match site.presence(setup::HELPER, true)? {
+    Ok(findings)
+}
+
+fn helper(site: &Site) -> Result<Finding, Error> {
+    Ok(match site.presence(setup::HELPER, true)? {
         Presence::Good => Finding::new(Verdict::Good, "helper", setup::HELPER),
         Presence::Missing => {
-            Finding::new(Verdict::Wrong, "helper", format!("{} is missing", setup::HELPER)).help(again)
+            Finding::new(Verdict::Wrong, "helper", format!("{} is missing", setup::HELPER)).help(AGAIN)
         }
-        Presence::Bad(why) => Finding::new(Verdict::Wrong, "helper", why).help(again),
-    });
-    Ok(findings)
+        Presence::Bad(why) => Finding::new(Verdict::Wrong, "helper", why).help(AGAIN),
+    })
 }
 
 fn break_glass(site: &Site) -> Result<Finding, Error> {
