@@ -82,6 +82,7 @@ pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
+pub mod discover;
 pub mod doctor;
 pub mod error;
 pub mod explain;

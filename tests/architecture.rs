@@ -13,7 +13,7 @@ mod tokens;
 use tokens::{Named, Token, named_paths, tokens};
 
 /// Which top modules a top module may name, and why no others. `docs/architecture.md` has the picture.
-const EDGES: [(&str, &[&str], &str); 15] = [
+const EDGES: [(&str, &[&str], &str); 16] = [
     ("model", &[], "the values that everything else speaks in depend on nothing"),
     ("error", &[], "the one public error is a leaf, so that every layer can make it"),
     (
@@ -50,6 +50,11 @@ const EDGES: [(&str, &[&str], &str); 15] = [
         "what logins depend on is looked at; nothing is changed and no plan is made",
     ),
     (
+        "discover",
+        &["error", "model", "setup"],
+        "a map is written from what the host is like; whether it is a good one is for config and plan to say",
+    ),
+    (
         "scripts",
         &["error", "host", "model", "registry", "sys"],
         "scripts run beside a session; how its view is built is not known here",
@@ -67,8 +72,8 @@ const EDGES: [(&str, &[&str], &str); 15] = [
     (
         "bin",
         &[
-            "check", "cli", "config", "doctor", "error", "explain", "host", "model", "plan", "registry",
-            "run", "scripts", "setup", "sys",
+            "check", "cli", "config", "discover", "doctor", "error", "explain", "host", "model", "plan",
+            "registry", "run", "scripts", "setup", "sys",
         ],
         "",
     ),

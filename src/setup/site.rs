@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::error::{Error, ErrorKind};
 use crate::host::{self, Trust, WalkError};
+use crate::model::facts::PathFact;
 use crate::model::path::AbsPath;
 use crate::model::policy::Policy;
 use crate::sys;
@@ -77,6 +78,28 @@ impl Site {
             }
             _ => Ok(Found::Other),
         }
+    }
+
+    /// What is at `path`, whoever made it. Nothing there is opened, and no link is followed.
+    pub fn what_is(&self, path: &AbsPath) -> PathFact {
+        use rustix::io::Errno;
+        let look = |place: OwnedFd| {
+            Ok(match sys::path::status(place.as_fd())?.kind {
+                Kind::Directory => PathFact::Directory,
+                Kind::File => PathFact::File,
+                Kind::Socket => PathFact::Socket,
+                Kind::Device => PathFact::Device,
+                Kind::Fifo => PathFact::Fifo,
+                Kind::Symlink => PathFact::Symlink(sys::path::link_text(place.as_fd())?),
+                Kind::Other => PathFact::Unreachable("not a file".to_owned()),
+            })
+        };
+        let found = sys::path::open(self.root.as_fd(), path.relative(), Links::Refuse).and_then(look);
+        found.unwrap_or_else(|error| match Errno::from_raw_os_error(error.errno()) {
+            Errno::NOENT => PathFact::Missing,
+            Errno::LOOP => PathFact::ThroughSymlink,
+            _ => PathFact::Unreachable(error.reason()),
+        })
     }
 
     /// The text of a file that only root can have written, along links within this root; `None` where there is none.
