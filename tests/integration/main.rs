@@ -30,6 +30,7 @@ mod badinput;
 mod badsource;
 mod begun;
 mod deadfuse;
+mod discover;
 mod enter;
 mod faults;
 mod hostview;
@@ -60,6 +61,7 @@ fn trials() -> Vec<Trial> {
         badsource::trials(),
         begun::trials(),
         deadfuse::trials(),
+        discover::trials(),
         identity::trials(),
         enter::trials(),
         hostview::trials(),
