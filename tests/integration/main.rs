@@ -32,6 +32,7 @@ mod begun;
 mod deadfuse;
 mod discover;
 mod enter;
+mod examples;
 mod faults;
 mod hostview;
 mod identity;
@@ -64,6 +65,7 @@ fn trials() -> Vec<Trial> {
         discover::trials(),
         identity::trials(),
         enter::trials(),
+        examples::trials(),
         hostview::trials(),
         inherited::trials(),
         options::trials(),

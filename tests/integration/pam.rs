@@ -3,7 +3,7 @@
 mod abuse;
 mod refusals;
 mod scripts;
-mod stage;
+pub mod stage;
 
 use std::path::Path;
 

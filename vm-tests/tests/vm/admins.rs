@@ -19,12 +19,19 @@ target = \"/usr\"
 options = [\"ro\", \"suid\"]
 ";
 const SFTP: &str = include_str!("../../../docs/examples/sftp.toml");
+/// As the map of sftp says for a host whose other users log in to views.
+const NOT_SFTP: &str = "version = 1
+[[profile]]
+name = \"login\"
+match = { not_user = [\"root\"], not_uid = [\"0\"], not_group = [\"sftponly\"] }
+";
 const SFTP_SSHD: &str = include_str!("../../../docs/examples/sftp-sshd.conf");
 
 pub fn payload() -> vm_tests::Result<Payload> {
     Ok(product::payload()?
         .file("/etc/session-sandbox/mounts.d/50-sudo.toml", 0o644, WITH_SUDO)
         .file("/etc/session-sandbox/mounts.d/60-sftp.toml", 0o644, SFTP)
+        .file("/etc/session-sandbox/mounts.d/61-not-sftp.toml", 0o644, NOT_SFTP)
         .file("/etc/ssh/sshd_config.d/sftp.conf", 0o644, SFTP_SSHD))
 }
 
@@ -48,8 +55,9 @@ fn exempt(guest: &Guest) -> Verdict {
     guest.root_ok(
         "set -e; systemctl restart ssh; groupadd sftponly; usermod --append --groups sftponly dave
          install -d -o dave -g dave /srv/sftp/dave
-         mkdir -p /srv/sftp/dave/etc /srv/sftp/dave/usr /srv/sftp/dave/lib /srv/sftp/dave/lib64 /srv/sftp/dave/bin /srv/sftp/dave/dev
-         touch /srv/sftp/dave/dev/null",
+         mkdir -p /srv/sftp/dave/etc /srv/sftp/dave/usr /srv/sftp/dave/lib /srv/sftp/dave/lib64 /srv/sftp/dave/bin /srv/sftp/dave/dev /srv/sftp/dave/proc
+         touch /srv/sftp/dave/dev/null
+         install -D -m 644 /home/dave/.ssh/authorized_keys /etc/ssh/sftponly/dave",
     )?;
     let host = guest.root_ok(ASK)?;
     ensure(guest.ssh_ok("alice", ASK)? == host, "alice is in a view")?;
