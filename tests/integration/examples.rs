@@ -47,7 +47,14 @@ const EXAMPLES: [(&str, Look, Look); 6] = [
 ];
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials = vec![trial("examples: every map has a test", &[Needs::Nothing], every_map_is_here)];
+    let mut trials = vec![
+        trial("examples: every map has a test", &[Needs::Nothing], every_map_is_here),
+        trial(
+            "examples: what the pages link to is there, and every map is linked to",
+            &[Needs::Nothing],
+            pages,
+        ),
+    ];
     for (name, enters, comes) in EXAMPLES {
         trials.push(isolated(format!("examples: {name}"), NEEDS, HostMounts::Private, enters));
         trials.push(isolated(format!("examples: {name}, by PAM"), BY_PAM, HostMounts::Private, comes));
@@ -67,6 +74,29 @@ fn every_map_is_here() -> Verdict {
     }
     let tested: BTreeSet<String> = EXAMPLES.iter().map(|(name, ..)| (*name).to_owned()).collect();
     ensure_eq!(tested, maps, "a map in docs/examples and its test here go together");
+    Ok(())
+}
+
+fn pages() -> Verdict {
+    let docs = folder().join("..");
+    let mut linked = BTreeSet::new();
+    for entry in std::fs::read_dir(&docs)? {
+        let page = entry?.path();
+        if page.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&page)?;
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            if link.is_empty() || link.contains("://") {
+                continue;
+            }
+            ensure!(docs.join(link).exists(), "{page:?} links to {link}, which is not there");
+            linked.extend(link.strip_prefix("examples/").map(str::to_owned));
+        }
+    }
+    for (name, ..) in EXAMPLES {
+        ensure!(linked.contains(&format!("{name}.toml")), "no page links to the map {name}");
+    }
     Ok(())
 }
 
@@ -541,6 +571,13 @@ fn ci() -> Verdict {
         &host.says("ci", "session-enter", "cat /proc/self/mountinfo")?,
         &["/homes/ci", "/homes/ci/.cache", "/tmp", "/var/tmp"],
     )?;
+
+    // A runner that is not root enters as well, and has the cache.
+    std::fs::create_dir("/homes/bin")?;
+    let program = "/homes/bin/session-enter";
+    std::fs::copy(SESSION_ENTER, program)?;
+    let by_itself = Run::new(program).user(&user).args(["--", "sh", "-c", "cat ~/.cache/built; ls -A /tmp"]);
+    ensure_eq!(by_itself.finish()?.output()?, "built\n", "a job without root");
 
     // The other workspace that the map tells of: a folder for each job, on the disk.
     let memory = "kind = \"tmpfs\"\nsize = \"8G\"\nmode = \"0700\"\nowner = \"user\"\n";
