@@ -5,7 +5,6 @@
 //! a copy, and accounts that are nowhere else.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -134,13 +133,17 @@ impl Host {
         Ok(Self { map })
     }
 
-    /// An account with a home, in a group of its own and in these.
+    /// An account with a home, in a group of its own and in these. One of that name that the real host has is forgotten.
     fn account(&self, name: &str, uid: u32, home: &str, groups: &[&str]) -> Result<User, Failed> {
-        let mut passwd = std::fs::read_to_string("/etc/passwd")?;
-        writeln!(passwd, "{name}:x:{uid}:{uid}::{home}:/bin/sh")?;
-        std::fs::write("/etc/passwd", passwd)?;
-        let mut lines: Vec<String> =
-            std::fs::read_to_string("/etc/group")?.lines().map(str::to_owned).collect();
+        let others = |path: &str| -> Result<Vec<String>, Failed> {
+            let text = std::fs::read_to_string(path)?;
+            let own = format!("{name}:");
+            Ok(text.lines().filter(|line| !line.starts_with(&own)).map(str::to_owned).collect())
+        };
+        let mut passwd = others("/etc/passwd")?;
+        passwd.push(format!("{name}:x:{uid}:{uid}::{home}:/bin/sh"));
+        std::fs::write("/etc/passwd", passwd.join("\n") + "\n")?;
+        let mut lines = others("/etc/group")?;
         lines.push(format!("{name}:x:{uid}:"));
         let mut gids = vec![uid];
         for (nth, group) in groups.iter().enumerate() {
