@@ -28,7 +28,6 @@ fn main() -> ExitCode {
         plain("maintainer_scripts_are_shell_and_take_the_line_away_before_the_module_goes", scripts),
         plain("the_sweeping_service_has_no_mounts_of_its_own", service),
         plain("the_package_and_the_module_agree_on_names", names),
-        plain("manual_pages_explain_every_option", manuals),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -292,47 +291,4 @@ fn names() {
         assert!(build.contains(value) || postinst.contains(value), "{value}");
     }
     assert_eq!(session_sandbox::setup::HELPER, "/usr/libexec/session-sandbox/session-door");
-}
-
-/// The words that begin with dashes, without them, in the help of a program.
-fn options_of(program: &str) -> Vec<String> {
-    let help = output(Command::new(program).arg("--help"));
-    let words = help.split(|mark: char| mark.is_whitespace() || "[]()`,;:|".contains(mark));
-    let mut options: Vec<String> = words
-        .filter_map(|word| word.strip_prefix("--"))
-        .map(str::to_owned)
-        .filter(|word| !word.is_empty())
-        .collect();
-    options.sort();
-    options.dedup();
-    assert!(options.len() > 5, "{options:?}");
-    options
-}
-
-fn manuals() {
-    for (program, page) in [
-        (env!("CARGO_BIN_EXE_session-enter"), "packaging/man/session-enter.1"),
-        (env!("CARGO_BIN_EXE_sessionctl"), "packaging/man/sessionctl.8"),
-        (env!("CARGO_BIN_EXE_session-scripts"), "packaging/man/session-scripts.1"),
-    ] {
-        let page = read(page);
-        for option in options_of(program) {
-            let option = option.split(['=', '[']).next().unwrap().to_owned();
-            let is_explained = page.lines().any(|line| {
-                let names = line.strip_prefix(".It Fl ").unwrap_or_default();
-                names.split([',', ' ']).any(|name| name.strip_prefix('-') == Some(&*option))
-            });
-            assert!(
-                is_explained || ["help", "version"].contains(&&*option),
-                "--{option} is not explained:\n{page}"
-            );
-        }
-    }
-    let page = read("packaging/man/pam_session_sandbox.8");
-    let options = read("crates/pam-session-sandbox/src/options.rs");
-    let known = options.split("there are ").nth(1).unwrap().split('"').next().unwrap();
-    for option in known.split([',', ' ']).filter(|word| !word.is_empty() && *word != "and") {
-        let option = option.trim_end_matches('=');
-        assert!(page.contains(&format!(".It Cm {option}")), "{option} is not explained");
-    }
 }

@@ -60,7 +60,10 @@ const ENTER: Command = Command {
         "(--user NAME | --view VIEW | --session NAME) [--as-root] [--config FILE] [--] [COMMAND [ARG...]]",
     ],
     about: "Run a command, or a shell, in a view that lives",
-    details: &["As its user, or as root with --as-root."],
+    details: &[
+        "As its user; or, with --as-root, as root with all of root's rights. The user can change files there: as \
+         root run nothing of theirs.",
+    ],
     words: Words::Program,
     options: &[
         USER,
@@ -78,7 +81,9 @@ const END: Command = Command {
     usage: &["(--user NAME | --view VIEW | --session NAME)"],
     about: "End a session, a view, or all that a user has",
     details: &[
-        "Of a user, all sessions and the views that are that user's alone; with every process in them.",
+        "Of a user, all sessions and the views that are that user's alone; with every process in them. The scripts \
+         of their end run. Of a display manager's session only that much is ended: the display manager itself \
+         is not.",
     ],
     words: Words::None,
     options: &[USER, VIEW, SESSION],
@@ -90,7 +95,10 @@ const RECOVER: Command = Command {
     name: "recover",
     usage: &[""],
     about: "Begin again what was begun before the host was restarted",
-    details: &["Or before it was killed. What `end` has ended stays ended."],
+    details: &[
+        "Or before the process that was the session was killed. What `end` has ended stays ended. For each, the old \
+         name and the new one are printed.",
+    ],
     words: Words::None,
     options: &[],
     status: None,
@@ -101,7 +109,9 @@ const GC: Command = Command {
     name: "gc",
     usage: &["[--json]"],
     about: "Take away what belongs to nobody alive; safe at any moment",
-    details: &["A timer of the package calls it. What a login is using is left alone."],
+    details: &[
+        "The package's session-sandbox-gc.timer calls it once a day. What a login is using is left alone.",
+    ],
     words: Words::None,
     options: &[JSON],
     status: None,
@@ -112,7 +122,10 @@ const SCRIPTS: Command = Command {
     name: "scripts",
     usage: &["[--session NAME] [--json]", "--test [--user NAME] [--config FILE]"],
     about: "Show what session scripts have run, and how each ended",
-    details: &["With --test, whether they work on this host, and what would run for a user."],
+    details: &[
+        "Those that run now are among them. With --test, whether they work on this host, and what would run for \
+         a user.",
+    ],
     words: Words::None,
     options: &[
         Flag::with("session", "NAME", Hint::Any, "Of this session alone, ended or not"),
@@ -275,6 +288,7 @@ pub static SESSIONCTL: Program = Program {
     usage: &[],
     details: &[],
     commands: &[PLAN, WHY, CAN, DIFF, CHECK, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP, DOCTOR],
+    words: Words::None,
     options: &[HELP, VERSION],
     notes: &[],
     status: "0; that of the command with `enter`; 1 when something was found that is not as it should be; \

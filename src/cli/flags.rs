@@ -1,7 +1,7 @@
 //! The options of `session-enter`, written down once: the reader, `--help`, the manual page and the
 //! completions work from this list.
 
-use command_line::{Example, Flag, HELP, Hint, Program, VERSION, Value};
+use command_line::{Example, Flag, HELP, Hint, Program, VERSION, Value, Words};
 
 /// The options, for a `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,7 @@ pub static SESSION_ENTER: Program = Program {
     usage: &["[OPTION...] [-c STRING | [--] COMMAND [ARG...]]"],
     details: &["The root is built from the map. Without a command the user's login shell is started."],
     commands: &[],
+    words: Words::Program,
     options: &OPTIONS,
     notes: &[],
     status: "the command's own; 128+N when signal N ended it; 127 when it is not there inside; 126 when it \

@@ -36,9 +36,9 @@ const ADDED: Command = Command {
     details: &[
         "Runs /etc/session.d/first, if the user has no other session, and added. Waits for the scripts whose \
          names begin like 10W-, starts those like 10D-, and leaves the others to run one after the other in \
-         the background. Prints what the session is called.",
-        "Facts about the session, for its scripts: --service --tty --rhost --ruser --display --xauthority \
-         --xdg-id --type --class --seat --vtnr --runtime-dir, each with a value.",
+         the background. A session that is begun twice is begun once. Called by hand it prints the session's \
+         name.",
+        "A FACT about the session, for its scripts, is one of the options from --service on.",
     ],
     words: Words::None,
     options: &[
@@ -54,6 +54,18 @@ const ADDED: Command = Command {
         COMPAT,
         CONFIG,
         ENV,
+        Flag::with("service", "NAME", Hint::Any, "The PAM service"),
+        Flag::with("tty", "TTY", Hint::Any, "The terminal"),
+        Flag::with("rhost", "HOST", Hint::Any, "The remote host"),
+        Flag::with("ruser", "NAME", Hint::Any, "The user on the remote host"),
+        Flag::with("display", "DISPLAY", Hint::Any, "The X display, such as `:0`"),
+        Flag::with("xauthority", "FILE", Hint::File, "The file with the key to the X display"),
+        Flag::with("xdg-id", "ID", Hint::Any, "What logind calls the session"),
+        Flag::with("type", "TYPE", Hint::Any, "What logind says of its type: `x11`, `tty`"),
+        Flag::with("class", "CLASS", Hint::Any, "What logind says of its class: `user`, `greeter`"),
+        Flag::with("seat", "SEAT", Hint::Any, "The seat, such as `seat0`"),
+        Flag::with("vtnr", "NUMBER", Hint::Any, "The number of the virtual terminal"),
+        Flag::with("runtime-dir", "DIR", Hint::Folder, "The user's folder in /run/user"),
     ],
     status: Some(STATUS),
     examples: &[Example {
@@ -67,8 +79,8 @@ const REMOVED: Command = Command {
     usage: &["--name SESSION", "[--from SOURCE] --session ID", "--user NAME"],
     about: "Run the scripts of a session that has ended",
     details: &[
-        "Runs removed, and last if the user has no session left, once for each session. Does not wait, unless \
-         --wait is given.",
+        "Runs removed, and last if the user has no session left, once for each session, whoever says so and \
+         however often. With --user all sessions of the user have ended. Does not wait, unless --wait is given.",
     ],
     words: Words::None,
     options: &[
@@ -125,6 +137,7 @@ pub static SESSION_SCRIPTS: Program = Program {
     usage: &[],
     details: &[],
     commands: &[ADDED, REMOVED, PAM, CK, SWEEP],
+    words: Words::None,
     options: &[HELP, VERSION],
     notes: &[],
     status: STATUS,
@@ -314,9 +327,25 @@ fn usage(message: String) -> Error {
 mod tests {
     use super::*;
 
+    /// What can be told, as `src/scripts` has it.
+    const FACTS: [&str; 12] = [
+        "service",
+        "tty",
+        "rhost",
+        "ruser",
+        "display",
+        "xauthority",
+        "xdg-id",
+        "type",
+        "class",
+        "seat",
+        "vtnr",
+        "runtime-dir",
+    ];
+
     fn words(words: &[&str]) -> Result<Reading, String> {
         let words = words.iter().map(OsString::from);
-        read(words, &["tty", "service"]).map_err(|error| error.to_string())
+        read(words, &FACTS).map_err(|error| error.to_string())
     }
 
     fn asked(line: &[&str]) -> Asked {

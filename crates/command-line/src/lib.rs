@@ -29,6 +29,8 @@ pub struct Program {
     pub details: &'static [&'static str],
     /// What it can do; empty for a program that does one thing.
     pub commands: &'static [Command],
+    /// The words that a program without commands takes.
+    pub words: Words,
     /// Options that stand with every command, or are the program's own.
     pub options: &'static [Flag],
     /// What is to be known after the options: paragraphs.
@@ -69,7 +71,7 @@ pub struct Example {
     pub does: &'static str,
 }
 
-/// The words of a command that are no options.
+/// Words that are no options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Words {
     /// None.
@@ -204,6 +206,6 @@ impl Program {
 }
 
 /// What everybody takes.
-pub const HELP: Flag = Flag::switch("help", "Print this");
+pub const HELP: Flag = Flag::switch("help", "Print a summary");
 /// What everybody takes.
 pub const VERSION: Flag = Flag::switch("version", "Print the version");

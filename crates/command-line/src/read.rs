@@ -236,6 +236,7 @@ mod tests {
             command("can", Words::Choice(&["read", "write"], Hint::File), &[USER]),
             command("check", Words::UpTo(2, Hint::File), &[JSON]),
         ],
+        words: Words::None,
         options: &[HELP, VERSION],
         notes: &[],
         status: "0",

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use command_line::{Example, Flag, HELP, Hint, Program, VERSION};
+use command_line::{Example, Flag, HELP, Hint, Program, VERSION, Words};
 use lexopt::{Arg, ValueExt};
 
 use crate::error::{Error, Result};
@@ -20,6 +20,7 @@ pub static SESSION_WATCHD: Program = Program {
          holds connections of other sessions, which end with the processes that hold the other side.",
     ],
     commands: &[],
+    words: Words::None,
     options: &[
         Flag::with(
             "end",
