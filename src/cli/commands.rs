@@ -248,6 +248,23 @@ const CHECK: Command = Command {
     ],
 };
 
+const DISCOVER: Command = Command {
+    name: "discover",
+    usage: &["[--root DIR]"],
+    about: "Write a map for this host, with comments, ready to be edited",
+    details: &[
+        "From what is there: folders and links, the mount table, /etc/fstab, automounters, where homes lie, \
+         installed services. Nothing is changed; the map is printed. What only root can see is left out with a word.",
+    ],
+    words: Words::None,
+    options: &[ROOT],
+    status: None,
+    examples: &[
+        example("discover > new.toml", "a map to begin with; look at it, then `sessionctl check new.toml`"),
+        example("discover --root /srv/image", "for an image"),
+    ],
+};
+
 const SETUP: Command = Command {
     name: "setup",
     usage: &["--method METHOD [--undo] [--dry-run] [--root DIR]"],
@@ -258,8 +275,9 @@ const SETUP: Command = Command {
         Flag::with(
             "method",
             "METHOD",
-            Hint::OneOf(&["pam", "consolekit"]),
-            "`pam`: a line in the PAM configuration; `consolekit`: a script for ConsoleKit",
+            Hint::OneOf(&["pam", "consolekit", "logind"]),
+            "`pam`: a line in the PAM configuration; `consolekit`: a script for ConsoleKit; `logind` says why \
+             there is none for it",
         ),
         Flag::switch("undo", "Take back what an earlier setup has changed"),
         Flag::switch("dry-run", "Show what would be changed, and change nothing"),
@@ -287,7 +305,9 @@ pub static SESSIONCTL: Program = Program {
     about: "Look at and manage sessions and views",
     usage: &[],
     details: &[],
-    commands: &[PLAN, WHY, CAN, DIFF, CHECK, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP, DOCTOR],
+    commands: &[
+        PLAN, WHY, CAN, DIFF, CHECK, DISCOVER, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP, DOCTOR,
+    ],
     words: Words::None,
     options: &[HELP, VERSION],
     notes: &[],

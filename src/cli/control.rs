@@ -57,6 +57,8 @@ pub enum Control {
         /// `text`, `json` or `sarif`.
         format: String,
     },
+    /// Write a map for a host: the one in this folder, or this one.
+    Discover(Option<AbsPath>),
     /// Open a session that lasts until it is ended.
     Begin(Begin),
     /// Open those again that were not ended.
@@ -238,6 +240,7 @@ fn mean(typed: Typed) -> Result<Control, Error> {
                 format: typed.text("format").unwrap_or_else(|| "text".to_owned()),
             })
         }
+        "discover" => Ok(Control::Discover(root(&typed)?)),
         "recover" => Ok(Control::Recover),
         "gc" => Ok(Control::Gc { json }),
         "scripts" => scripts(&typed, json),

@@ -195,7 +195,14 @@ pub(super) fn table(answers: &Answers, wanted: &Wanted, release: &str) -> (Vec<F
             "a file system that needs a server is known without asking it",
             "what is on no block device is looked at by a child first, which costs time",
         ),
-        ("listmount", "6.8", Some(answers.listmount), Need::Silent, "nothing yet", "nothing is lost"),
+        (
+            "listmount",
+            "6.8",
+            Some(answers.listmount),
+            Need::Silent,
+            "`sessionctl diff` and `why` ask it what is mounted",
+            "they read /proc/PID/mountinfo",
+        ),
         (
             "pidfs numbers",
             "6.9",

@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
+use command_line::text::wrap;
 use serde::Serialize;
-
-use crate::model::text::wrap;
 
 /// As wide as the narrowest terminal that is in use.
 const COLUMNS: usize = 80;

@@ -15,4 +15,3 @@ pub mod seen;
 pub mod setup;
 pub mod subject;
 pub mod template;
-pub mod text;

@@ -16,7 +16,7 @@ function __sessionctl_at
                     set -e words[1]
                     set only_words yes
                     continue
-                case --user --service --profile --config --view --session --method --root
+                case --user --service --tty --rhost --profile --config --view --session --pid --format --root --method
                     set -e words[1]
                     set -q words[1]; and set -e words[1]
                     continue
@@ -65,6 +65,12 @@ end
 complete -c sessionctl -f
 complete -c sessionctl -n __sessionctl_runs -a '(__sessionctl_program)'
 
+complete -c sessionctl -n '__sessionctl_is ""' -a plan -d 'Show what a login would find, and which line of the map says so'
+complete -c sessionctl -n '__sessionctl_is ""' -a why -d 'Show which line of the map shows a path, hides it or protects it'
+complete -c sessionctl -n '__sessionctl_is ""' -a can -d 'Tell whether a user\'s session can do something with a path'
+complete -c sessionctl -n '__sessionctl_is ""' -a diff -d 'Compare what is mounted in a living view with what the map says now'
+complete -c sessionctl -n '__sessionctl_is ""' -a check -d 'Show everything that is wrong with a map, before somebody logs in'
+complete -c sessionctl -n '__sessionctl_is ""' -a discover -d 'Write a map for this host, with comments, ready to be edited'
 complete -c sessionctl -n '__sessionctl_is ""' -a list -d 'Show the views and sessions that live'
 complete -c sessionctl -n '__sessionctl_is ""' -a begin -d 'Open a session that lasts until it is ended, and print its name'
 complete -c sessionctl -n '__sessionctl_is ""' -a enter -d 'Run a command, or a shell, in a view that lives'
@@ -76,6 +82,61 @@ complete -c sessionctl -n '__sessionctl_is ""' -a setup -d 'Have logins opened i
 complete -c sessionctl -n '__sessionctl_is ""' -a doctor -d 'Look whether logins open a view, and whether all is in order'
 complete -c sessionctl -n '__sessionctl_is ""' -l help -d 'Print a summary'
 complete -c sessionctl -n '__sessionctl_is ""' -l version -d 'Print the version'
+
+complete -c sessionctl -n '__sessionctl_is plan' -l user -x -a '(__fish_complete_users)' -d 'Whose logins; without it, your own'
+complete -c sessionctl -n '__sessionctl_is plan' -l service -x -d 'The door: the name of a PAM service; without it, sshd'
+complete -c sessionctl -n '__sessionctl_is plan' -l tty -x -d 'The terminal that the login comes on, without /dev/'
+complete -c sessionctl -n '__sessionctl_is plan' -l rhost -x -d 'The host that the login comes from'
+complete -c sessionctl -n '__sessionctl_is plan' -l profile -x -d 'Use this profile of the map, whatever matches'
+complete -c sessionctl -n '__sessionctl_is plan' -l config -r -F -d 'Read this map, and no other'
+complete -c sessionctl -n '__sessionctl_is plan' -l tree -d 'As the tree that the session will see'
+complete -c sessionctl -n '__sessionctl_is plan' -l json -d 'For programs'
+complete -c sessionctl -n '__sessionctl_is plan' -l help -d 'Print a summary'
+complete -c sessionctl -n '__sessionctl_is plan' -l version -d 'Print the version'
+
+complete -c sessionctl -n '__sessionctl_is why' -l user -x -a '(__fish_complete_users)' -d 'Whose logins; without it, your own'
+complete -c sessionctl -n '__sessionctl_is why' -l service -x -d 'The door: the name of a PAM service; without it, sshd'
+complete -c sessionctl -n '__sessionctl_is why' -l tty -x -d 'The terminal that the login comes on, without /dev/'
+complete -c sessionctl -n '__sessionctl_is why' -l rhost -x -d 'The host that the login comes from'
+complete -c sessionctl -n '__sessionctl_is why' -l profile -x -d 'Use this profile of the map, whatever matches'
+complete -c sessionctl -n '__sessionctl_is why' -l config -r -F -d 'Read this map, and no other'
+complete -c sessionctl -n '__sessionctl_is why' -l help -d 'Print a summary'
+complete -c sessionctl -n '__sessionctl_is why' -l version -d 'Print the version'
+complete -c sessionctl -n '__sessionctl_is why 0' -F
+
+complete -c sessionctl -n '__sessionctl_is can' -l user -x -a '(__fish_complete_users)' -d 'Whose logins; without it, your own'
+complete -c sessionctl -n '__sessionctl_is can' -l service -x -d 'The door: the name of a PAM service; without it, sshd'
+complete -c sessionctl -n '__sessionctl_is can' -l tty -x -d 'The terminal that the login comes on, without /dev/'
+complete -c sessionctl -n '__sessionctl_is can' -l rhost -x -d 'The host that the login comes from'
+complete -c sessionctl -n '__sessionctl_is can' -l profile -x -d 'Use this profile of the map, whatever matches'
+complete -c sessionctl -n '__sessionctl_is can' -l config -r -F -d 'Read this map, and no other'
+complete -c sessionctl -n '__sessionctl_is can' -l help -d 'Print a summary'
+complete -c sessionctl -n '__sessionctl_is can' -l version -d 'Print the version'
+complete -c sessionctl -n '__sessionctl_is can 0' -a 'read write exec suid'
+complete -c sessionctl -n '__sessionctl_is can 1' -F
+
+complete -c sessionctl -n '__sessionctl_is diff' -l user -x -a '(__fish_complete_users)' -d 'The views of this user; with --pid, whose plan'
+complete -c sessionctl -n '__sessionctl_is diff' -l view -x -d 'A view by the name that list shows, such as user-1001.login'
+complete -c sessionctl -n '__sessionctl_is diff' -l session -x -d 'One session, by the name that list shows'
+complete -c sessionctl -n '__sessionctl_is diff' -l pid -x -d 'What this process sees, by the number that this host gives it'
+complete -c sessionctl -n '__sessionctl_is diff' -l profile -x -d 'With --pid: the plan by this profile, whatever matches'
+complete -c sessionctl -n '__sessionctl_is diff' -l config -r -F -d 'Read this map, and no other'
+complete -c sessionctl -n '__sessionctl_is diff' -l json -d 'For programs'
+complete -c sessionctl -n '__sessionctl_is diff' -l help -d 'Print a summary'
+complete -c sessionctl -n '__sessionctl_is diff' -l version -d 'Print the version'
+
+complete -c sessionctl -n '__sessionctl_is check' -l drop-in -d 'The files are put on top of the map that is in place'
+complete -c sessionctl -n '__sessionctl_is check' -l user -x -a '(__fish_complete_users)' -d 'Plan for this user'
+complete -c sessionctl -n '__sessionctl_is check' -l all-users -d 'Plan for every user that the host lists'
+complete -c sessionctl -n '__sessionctl_is check' -l strict -d 'Let warnings count as errors'
+complete -c sessionctl -n '__sessionctl_is check' -l format -x -a 'text json sarif' -d 'text, json or sarif'
+complete -c sessionctl -n '__sessionctl_is check' -l help -d 'Print a summary'
+complete -c sessionctl -n '__sessionctl_is check' -l version -d 'Print the version'
+complete -c sessionctl -n '__sessionctl_is check 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31' -F
+
+complete -c sessionctl -n '__sessionctl_is discover' -l root -x -a '(__fish_complete_directories (string replace -r -- "^--[^=]*=" "" (commandline -ct)))' -d 'The host whose root is DIR, for whoever builds images'
+complete -c sessionctl -n '__sessionctl_is discover' -l help -d 'Print a summary'
+complete -c sessionctl -n '__sessionctl_is discover' -l version -d 'Print the version'
 
 complete -c sessionctl -n '__sessionctl_is list' -l json -d 'For programs'
 complete -c sessionctl -n '__sessionctl_is list' -l help -d 'Print a summary'
@@ -118,7 +179,7 @@ complete -c sessionctl -n '__sessionctl_is scripts' -l config -r -F -d 'With --t
 complete -c sessionctl -n '__sessionctl_is scripts' -l help -d 'Print a summary'
 complete -c sessionctl -n '__sessionctl_is scripts' -l version -d 'Print the version'
 
-complete -c sessionctl -n '__sessionctl_is setup' -l method -x -a 'pam consolekit' -d 'pam: a line in the PAM configuration; consolekit: a script for ConsoleKit'
+complete -c sessionctl -n '__sessionctl_is setup' -l method -x -a 'pam consolekit logind' -d 'pam: a line in the PAM configuration; consolekit: a script for ConsoleKit; logind says why there is none for it'
 complete -c sessionctl -n '__sessionctl_is setup' -l undo -d 'Take back what an earlier setup has changed'
 complete -c sessionctl -n '__sessionctl_is setup' -l dry-run -d 'Show what would be changed, and change nothing'
 complete -c sessionctl -n '__sessionctl_is setup' -l root -x -a '(__fish_complete_directories (string replace -r -- "^--[^=]*=" "" (commandline -ct)))' -d 'The host whose root is DIR, for whoever builds images'

@@ -21,7 +21,7 @@ use session_sandbox::scripts::journals::Journals;
 use session_sandbox::scripts::rehearsal;
 use session_sandbox::scripts::status::{self, State, Status};
 use session_sandbox::setup::Setup;
-use session_sandbox::{Error, ErrorKind, doctor, host, run};
+use session_sandbox::{Error, ErrorKind, discover, doctor, host, run};
 
 fn main() -> ExitCode {
     match control() {
@@ -44,7 +44,6 @@ fn control() -> Result<u8, Error> {
             return set_up(method, undo, dry_run, root.as_ref());
         }
         Control::Doctor { json, root } => {
-            must_be_root(root.as_ref())?;
             let report = doctor::examine(root.as_ref())?;
             print(&if json { to_json(&report)? } else { report.text() })?;
             return Ok(u8::from(!report.well));
@@ -61,6 +60,7 @@ fn control() -> Result<u8, Error> {
                 &format,
             );
         }
+        Control::Discover(root) => return print(&discover::discover(root.as_ref())?),
         Control::Begin(begin) => {
             must_be_root(None)?;
             return begun::begin(&begin);
@@ -95,6 +95,7 @@ fn control() -> Result<u8, Error> {
         | Control::Why(..)
         | Control::Can(..)
         | Control::Check { .. }
+        | Control::Discover(_)
         | Control::Diff { .. }
         | Control::Rehearse { .. }
         | Control::Begin(_)
