@@ -75,6 +75,19 @@ impl Error {
     }
 }
 
+/// `text` without what a terminal would act on: controls, and marks that turn the direction of writing.
+fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars() {
+        match character {
+            '\'' | '"' | '\\' => shown.push(character),
+            // What no harm is in, it leaves as it is.
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    shown
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.call)

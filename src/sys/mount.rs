@@ -92,16 +92,35 @@ pub fn new_filesystem(kind: &str, parameters: &[(&str, String)], attributes: Att
         .map_err(|errno| explain(format!("fsmount({kind}, {attributes:?})"), errno))
 }
 
+/// As many messages as the kernel keeps of one context, and some more.
+const MESSAGES_MAX: usize = 32;
+
 /// What the kernel wrote about a failed file system context; one message per read.
 fn context_log(context: BorrowedFd<'_>) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    let mut buffer = [0_u8; 512];
-    while let Ok(length @ 1..) = rustix::io::read(context, &mut buffer) {
-        let message = String::from_utf8_lossy(&buffer[..length]);
-        // "e tmpfs: Bad value for 'size'": the letter is the severity.
-        lines.push(message.trim_end().get(2..).unwrap_or_default().to_owned());
+    let mut buffer = [0_u8; 4096];
+    join_messages(|| rustix::io::read(context, &mut buffer).map(|length| buffer[..length].to_vec()))
+}
+
+/// All messages that `next` gives, until there are no more. One that does not fit into the buffer is lost, and the next
+/// one is not.
+fn join_messages(mut next: impl FnMut() -> std::result::Result<Vec<u8>, Errno>) -> String {
+    let mut messages: Vec<String> = Vec::new();
+    for _ in 0..MESSAGES_MAX {
+        match next() {
+            Ok(message) if message.is_empty() => break,
+            // "e tmpfs: Bad value for 'size'": the letter is the severity.
+            Ok(message) => {
+                let text = String::from_utf8_lossy(&message);
+                let text = text.trim_end();
+                let known = ["e ", "w ", "i "].iter().find_map(|severity| text.strip_prefix(severity));
+                messages.push(super::printable(known.unwrap_or(text)));
+            }
+            Err(Errno::MSGSIZE) => messages.push("a message that is too long".to_owned()),
+            Err(Errno::INTR) => {}
+            Err(_) => break,
+        }
     }
-    lines.join("; ")
+    messages.join("; ")
 }
 
 /// Adds `attributes`, and sets the propagation, on a mount that this program holds, attached or not; on everything
@@ -312,4 +331,42 @@ pub(super) fn has_nosymfollow() -> bool {
     // SAFETY: -2 is no descriptor and no special value; it is passed to be refused.
     let nowhere = unsafe { BorrowedFd::borrow_raw(-2) };
     !matches!(mount_setattr(nowhere, &request, false), Err(Errno::INVAL | Errno::NOSYS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_messages_of_the_kernel_are_shown_and_none_reaches_the_terminal_as_it_is() {
+        let mut reads = [
+            Ok(b"e tmpfs: Bad value for 'size'\n".to_vec()),
+            Err(Errno::INTR),
+            Err(Errno::MSGSIZE),
+            Ok(b"w \x1b]0;x\x07\xff\xe2\x80\xae".to_vec()),
+            Ok(b"i told\n".to_vec()),
+            Ok(b"no severity".to_vec()),
+            Err(Errno::NODATA),
+            Ok(b"e after the end".to_vec()),
+        ]
+        .into_iter();
+        assert_eq!(
+            join_messages(|| reads.next().unwrap()),
+            "tmpfs: Bad value for 'size'; a message that is too long; \\u{1b}]0;x\\u{7}\u{fffd}\\u{202e}; told; no severity"
+        );
+        assert!(join_messages(|| Ok(b"e x".to_vec())).len() < 4 * MESSAGES_MAX, "it comes to an end");
+    }
+
+    #[test]
+    fn the_log_of_a_context_is_read_to_its_end() {
+        // Only who may mount gets a context.
+        let Ok(context) = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC) else { return };
+        for value in ["one", "\u{1b}[2J"] {
+            assert!(rustix::mount::fsconfig_set_string(context.as_fd(), "size", value).is_err());
+            assert!(rustix::mount::fsconfig_set_string(context.as_fd(), value, "x").is_err());
+        }
+        let log = context_log(context.as_fd());
+        assert!(log.contains("'size'") && log.contains("'one'"), "{log}");
+        assert!(log.contains("\\u{1b}[2J") && !log.contains('\u{1b}'), "{log:?}");
+    }
 }

@@ -63,7 +63,7 @@ pub fn map_id_ranges(
             .output()
             .map_err(|error| Error::new(helper, error))?;
         if !output.status.success() {
-            let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let message = super::printable(String::from_utf8_lossy(&output.stderr).trim());
             return Err(Error::new(
                 format!("{helper} {child:?} {}: {message}", numbers.join(" ")),
                 rustix::io::Errno::PERM,
