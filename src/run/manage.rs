@@ -67,7 +67,13 @@ pub fn enter_view(plan: &Plan, ground: &Ground, name: &str, as_root: bool) -> Re
         umask: 0o022,
     };
     let identity = if as_root { &root } else { &plan.identity };
-    let who = Entrant { identity, exec: &plan.exec, private_copy: false, shows_terminal: !as_root };
+    let who = Entrant {
+        identity,
+        exec: &plan.exec,
+        tree: &plan.tree,
+        private_copy: false,
+        shows_terminal: !as_root,
+    };
     let ended = who.enter(view, Inherited { open_files }, &signals);
     session.end();
     ended

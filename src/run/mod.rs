@@ -27,6 +27,7 @@ mod program;
 mod session;
 mod shared;
 mod supervise;
+mod unstarted;
 mod view;
 
 use std::fmt;

@@ -7,8 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind};
-use crate::plan::step::Exec;
+use crate::plan::step::{Exec, TreeStep};
 use crate::sys;
+
+use super::unstarted;
 
 /// What the caller's process had, and the program gets back.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +19,12 @@ pub(super) struct Inherited {
     pub(super) open_files: u64,
 }
 
-/// Becomes the user's program. Comes back only with what prevented it.
-pub(super) fn become_program(exec: &Exec, inherited: Inherited) -> Result<Infallible, Error> {
+/// Becomes the user's program; `tree` is what is inside, as far as that is known. Comes back only with what prevented it.
+pub(super) fn become_program(
+    exec: &Exec,
+    tree: &[TreeStep],
+    inherited: Inherited,
+) -> Result<Infallible, Error> {
     let failed =
         |error: sys::Error| Error::new(ErrorKind::Enter, "cannot start the program").caused_by(error);
     // A home directory that is not mapped, or that the user may not enter, is no reason to keep a user out. That its
@@ -31,18 +37,18 @@ pub(super) fn become_program(exec: &Exec, inherited: Inherited) -> Result<Infall
     sys::fd::set_limit(inherited.open_files).map_err(failed)?;
     sys::signal::restore_defaults();
     sys::signal::unblock_all().map_err(failed)?;
-    Err(start(exec))
+    Err(start(exec, tree))
 }
 
 /// `execvp`, inside, as the user: the kernel decides on every candidate whether this user may execute it.
-fn start(exec: &Exec) -> Error {
+fn start(exec: &Exec, tree: &[TreeStep]) -> Error {
     let run = |file: &OsStr| match sys::process::execute(file, &exec.arguments, &exec.environment) {
         Ok(never) => match never {},
         Err(error) => error,
     };
     let name = exec.program.as_os_str();
     if name.as_bytes().contains(&b'/') {
-        return explain(name, run(name));
+        return unstarted::explain(name, is_login_shell(exec), tree, run(name));
     }
     let mut refused = None;
     for directory in exec.search.iter().filter(|_| !name.is_empty()) {
@@ -51,47 +57,26 @@ fn start(exec: &Exec) -> Error {
         file.push(name);
         let error = run(&file);
         match Errno::from_raw_os_error(error.errno()) {
+            // It may be there, and what it needs is not.
+            Errno::NOENT if refused.is_none() && sys::peek::place(&file).is_ok() => {
+                refused = Some((file, error));
+            }
             Errno::NOENT | Errno::NOTDIR => {}
             // Perhaps a later directory holds one that may be executed.
             Errno::ACCESS => refused = Some((file, error)),
-            _ => return explain(&file, error),
+            _ => return unstarted::explain(&file, false, tree, error),
         }
     }
     match refused {
-        Some((file, error)) => explain(&file, error),
+        Some((file, error)) => unstarted::explain(&file, false, tree, error),
         None => Error::new(
             ErrorKind::NotFound,
-            format!("command {name:?} was not found inside, in {}", exec.search.join(":")),
+            format!("command {name:?} was not found inside, in PATH {}", exec.search.join(":")),
         )
         .help("the program must lie in a directory that the map shows; `--dry-run` prints what is inside"),
     }
 }
 
-fn explain(file: &OsStr, error: sys::Error) -> Error {
-    let errno = Errno::from_raw_os_error(error.errno());
-    let (kind, message, help) = match errno {
-        Errno::NOENT | Errno::NOTDIR => (
-            ErrorKind::NotFound,
-            format!("{file:?} was not found inside"),
-            Some("the map must show it, and the interpreter or loader that it names, to this user"),
-        ),
-        Errno::ACCESS => (
-            ErrorKind::NotExecutable,
-            format!("{file:?} cannot be executed by this user"),
-            Some(
-                "check its permissions and those of the directories above, and the option `noexec` of its mount",
-            ),
-        ),
-        Errno::NOEXEC => (
-            ErrorKind::NotExecutable,
-            format!("{file:?} is no program for this machine"),
-            Some("a script needs a first line such as #!/bin/sh"),
-        ),
-        _ => (ErrorKind::NotExecutable, format!("{file:?} cannot be executed"), None),
-    };
-    let error = Error::new(kind, message).caused_by(error);
-    match help {
-        Some(help) => error.help(help),
-        None => error,
-    }
+fn is_login_shell(exec: &Exec) -> bool {
+    exec.environment.iter().any(|(name, value)| name == "SHELL" && *value == exec.program)
 }

@@ -109,7 +109,7 @@ pub fn enter_begun(
         session.end();
         return Err(error.into());
     }
-    match become_program(&plan.exec, inherited)? {}
+    match become_program(&plan.exec, &plan.tree, inherited)? {}
 }
 
 /// Raises the limit of open descriptors to what the plan needs; the program gets the old one back.

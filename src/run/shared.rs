@@ -24,7 +24,7 @@ use super::{Runner, identity, supervise};
 use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
 use crate::plan::Plan;
-use crate::plan::step::{Exec, Identity, Share};
+use crate::plan::step::{Exec, Identity, Share, TreeStep};
 use crate::registry::{Door, Living, LockedScope, NamespaceRecord};
 use crate::sys;
 use crate::sys::identity::StatusFile;
@@ -63,6 +63,7 @@ pub(super) fn run(
     let who = Entrant {
         identity: &plan.identity,
         exec: &exec,
+        tree: &plan.tree,
         private_copy: share.private_copy,
         shows_terminal: true,
     };
@@ -99,6 +100,8 @@ pub(super) struct Entrant<'a> {
     pub(super) identity: &'a Identity,
     /// What it runs.
     pub(super) exec: &'a Exec,
+    /// What is inside, for the message when it cannot be run.
+    pub(super) tree: &'a [TreeStep],
     /// In a copy of the view that nobody else joins.
     pub(super) private_copy: bool,
     /// In a copy that shows the caller's terminal, if there is one.
@@ -194,7 +197,7 @@ impl Entrant<'_> {
             Error::new(ErrorKind::Enter, format!("become uid {}", self.identity.uid)).caused_by(error)
         })?;
         bind().map_err(failed)?;
-        become_program(self.exec, inherited)
+        become_program(self.exec, self.tree, inherited)
     }
 }
 

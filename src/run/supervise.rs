@@ -221,7 +221,7 @@ fn be_init(
     sys::process::die_with_parent().map_err(failed)?;
     end_without_supervisor(alive)?;
     let program = sys::process::start(|| {
-        let error = match become_program(&plan.exec, inherited) {
+        let error = match become_program(&plan.exec, &plan.tree, inherited) {
             Ok(never) => match never {},
             Err(error) => error,
         };

@@ -24,6 +24,7 @@ pub mod mounts;
 pub mod namespace;
 pub mod nsfs;
 pub mod path;
+pub mod peek;
 pub mod pidfd;
 pub mod process;
 pub mod scout;
