@@ -3,6 +3,8 @@
 //! Inside, each layer has its own error that names what it was doing; here they become a chain. `Display` prints
 //! the outermost sentence only, so that a program prints the chain exactly once, in `main`, with [`Error::chain`].
 
+mod remedy;
+
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -59,10 +61,15 @@ impl Error {
         Self(Box::new(Inner { kind, message: message.into(), help: None, source: None }))
     }
 
-    /// Adds what it comes from.
+    /// Adds what it comes from. Where nobody has said what to do about it, and the kernel's reason alone tells, that is
+    /// the help.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        let source = source.into();
+        if self.0.help.is_none() {
+            self.0.help = errno_of(source.as_ref()).and_then(remedy::of_errno).map(str::to_owned);
+        }
+        self.0.source = Some(source);
         self
     }
 
@@ -128,6 +135,18 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
+}
+
+/// The kernel's reason at the bottom of a chain, where a system call is to blame.
+pub(crate) fn errno_of(error: &(dyn StdError + 'static)) -> Option<i32> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(errno) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+            return Some(errno);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// An error on its way from a child process to its parent.
@@ -200,6 +219,19 @@ mod tests {
         let arrived = Error::from(serde_json::from_str::<Relayed>(&wire).unwrap());
         assert_eq!(arrived.chain().to_string(), expected);
         assert_eq!(arrived.kind(), ErrorKind::Build);
+    }
+
+    #[test]
+    fn what_the_kernel_says_is_a_remedy_where_there_is_no_better_one() {
+        let refused = || std::io::Error::from_raw_os_error(1);
+        let plain = Error::new(ErrorKind::Build, "x").caused_by(refused());
+        assert!(plain.remedy().unwrap().contains("security module"), "{plain:?}");
+        let known = Error::new(ErrorKind::Build, "x").caused_by(refused()).help("do that");
+        assert_eq!(known.remedy(), Some("do that"));
+        let known = Error::new(ErrorKind::Build, "x").help("do that").caused_by(refused());
+        assert_eq!(known.remedy(), Some("do that"));
+        let other = Error::new(ErrorKind::Build, "x").caused_by(std::io::Error::from_raw_os_error(22));
+        assert_eq!(other.remedy(), None);
     }
 
     #[test]

@@ -174,11 +174,14 @@ impl Registry {
 
 /// A failure of the folder itself.
 pub(crate) fn failed(error: sys::Error) -> Error {
-    let timed_out = error.errno() == rustix::io::Errno::TIMEDOUT.raw_os_error();
-    let help = if timed_out {
-        "another login holds it; `fuser -v` on the lock file under /run/session-sandbox names the process"
-    } else {
-        "the folder must belong to root, with mode 0700, on a file system with room"
+    let help = match rustix::io::Errno::from_raw_os_error(error.errno()) {
+        rustix::io::Errno::TIMEDOUT => {
+            "another login holds it; `fuser -v` on the lock file under /run/session-sandbox names the process"
+        }
+        rustix::io::Errno::NOSPC => {
+            "make room there (`df /run/session-sandbox`), or raise sysctl user.max_mnt_namespaces or fs.mount-max"
+        }
+        _ => "the folder must belong to root, with mode 0700, on a file system with room",
     };
     Error::new(ErrorKind::Host, "cannot keep a record in /run/session-sandbox").caused_by(error).help(help)
 }

@@ -55,11 +55,12 @@ impl Ground {
     pub fn registry(&self) -> Result<&Registry, Error> {
         self.registry.as_ref().ok_or_else(|| {
             let error = Error::new(ErrorKind::Host, "a shared view needs the folder /run/session-sandbox");
-            let error = match &self.missing {
-                Some(missing) => error.caused_by(Error::from(Relayed::from(missing))),
-                None => error,
+            let (error, remedy) = match &self.missing {
+                Some(missing) => (error.caused_by(Error::from(Relayed::from(missing))), missing.remedy()),
+                None => (error, None),
             };
-            error.help("let root mount a tmpfs there, or set `scope = \"session\"`")
+            let remedy = remedy.unwrap_or("let root mount a tmpfs there");
+            error.help(format!("{remedy}; or set `scope = \"session\"`"))
         })
     }
 

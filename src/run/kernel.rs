@@ -15,7 +15,7 @@ use crate::sys::identity::StatusFile;
 use crate::sys::mount::Detached;
 use crate::sys::path::{Kind, Links};
 
-use super::{Ground, Phase, Runner, StepError, describe, identity};
+use super::{Ground, Phase, Runner, StepError, describe, identity, remedy};
 
 /// Does the steps of one plan, each once and in order. It holds descriptors between them and nothing else: dropping
 /// it at any point leaves nothing behind, because nothing it made is attached where anybody else could see it.
@@ -86,12 +86,12 @@ impl Kernel {
     fn gather(&mut self, at: usize, step: &TreeStep) -> Result<(), StepError> {
         let failed =
             |error: sys::Error| StepError::new(Phase::Build, describe(&Step::Gather(at, step)), error);
+        let lost = |error: WalkError| StepError::new(Phase::Build, describe(&Step::Gather(at, step)), error);
         let Make::Mount { what, node, attributes } = &step.make else { return Ok(()) };
         let taken = match what {
             Mount::Bind { source, look, recursive, propagation } => {
-                let place =
-                    self.sources.open(source, *look).map_err(|error| cannot_open(step, source, error))?;
-                expect_kind(place.as_fd(), *node, step, source)?;
+                let place = self.sources.open(source, *look).map_err(lost)?;
+                expect_kind(place.as_fd(), *node).map_err(|error| failed(error).help(remedy::CHANGED))?;
                 let tree = sys::mount::clone_tree(place.as_fd(), *recursive).map_err(failed)?;
                 let propagation = match propagation {
                     Propagation::Private => sys::mount::Propagation::Private,
@@ -133,18 +133,7 @@ impl Kernel {
         sys::namespace::unshare_mounts()
     }
 
-    fn build(&mut self, at: usize, step: &TreeStep) -> Result<(), StepError> {
-        self.try_build(at, step).map_err(|error| {
-            let errno = error.errno();
-            let failed = StepError::new(Phase::Build, describe(&Step::Build(at, step)), error);
-            match build_help(step, errno, self.in_user_namespace) {
-                Some(help) => failed.help(help),
-                None => failed,
-            }
-        })
-    }
-
-    fn try_build(&mut self, at: usize, step: &TreeStep) -> sys::Result<()> {
+    fn build(&mut self, at: usize, step: &TreeStep) -> sys::Result<()> {
         if let Make::Mount { what, node, attributes } = &step.make {
             let Some(mount) = self.new_mount(at, what, *attributes)? else { return Ok(()) };
             return self.attach(at, step, *node, mount);
@@ -315,17 +304,10 @@ impl Kernel {
 impl Runner for Kernel {
     fn run(&mut self, step: &Step<'_>) -> Result<(), StepError> {
         let failed = |error: sys::Error| StepError::new(super::phase_of(step), describe(step), error);
-        match step {
+        let done = match step {
             Step::Gather(at, step) => self.gather(*at, step),
-            Step::Isolate(_) => self.isolate().map_err(|error| {
-                let hint = isolate_help(error.errno(), self.in_user_namespace);
-                let failed = failed(error);
-                match hint {
-                    Some(hint) => failed.help(hint),
-                    None => failed,
-                }
-            }),
-            Step::Build(at, step) => self.build(*at, step),
+            Step::Isolate(_) => self.isolate().map_err(failed),
+            Step::Build(at, step) => self.build(*at, step).map_err(failed),
             Step::Seal(seal) => self.seal(seal).map_err(failed),
             Step::SwitchRoot(switch) => self.switch_root(*switch).map_err(failed),
             Step::Become(who) => {
@@ -333,7 +315,8 @@ impl Runner for Kernel {
                 identity::become_user(who, self.in_user_namespace, status)
                     .map_err(|error| StepError::new(Phase::Enter, describe(step), error))
             }
-        }
+        };
+        done.map_err(|error| remedy::added(error, step, self.in_user_namespace))
     }
 }
 
@@ -380,20 +363,9 @@ fn bits(attributes: Attributes) -> sys::mount::Attributes {
     .collect()
 }
 
-fn cannot_open(step: &TreeStep, source: &AbsPath, error: WalkError) -> StepError {
-    let doing = format!("cannot take {source} for {} ({})", step.target, step.origin);
-    StepError::new(Phase::Build, doing, error)
-}
-
 /// The plan was made for what was there then. Something else now is an attack or an accident, and both end here.
-fn expect_kind(
-    place: BorrowedFd<'_>,
-    planned: Node,
-    step: &TreeStep,
-    source: &AbsPath,
-) -> Result<(), StepError> {
-    let doing = || format!("cannot take {source} for {} ({})", step.target, step.origin);
-    let kind = sys::path::status(place).map_err(|error| StepError::new(Phase::Build, doing(), error))?.kind;
+fn expect_kind(place: BorrowedFd<'_>, planned: Node) -> sys::Result<()> {
+    let kind = sys::path::status(place)?.kind;
     let as_planned = matches!(
         (kind, planned),
         (Kind::Directory, Node::Directory)
@@ -404,39 +376,7 @@ fn expect_kind(
     if as_planned {
         return Ok(());
     }
-    let changed =
-        sys::Error::new(format!("it was a {planned:?} a moment ago and is a {kind:?} now"), Errno::AGAIN);
-    Err(StepError::new(Phase::Build, doing(), changed)
-        .help("try again; if it happens again, find out who changes it"))
-}
-
-fn build_help(step: &TreeStep, errno: i32, in_user_namespace: bool) -> Option<String> {
-    let Make::Mount { what, .. } = &step.make else { return None };
-    match (Errno::from_raw_os_error(errno), what) {
-        (Errno::PERM, Mount::Proc) if in_user_namespace => Some(
-            "the host's own /proc is partly covered (by a container?), so the kernel gives ordinary users no new one; enter as root"
-                .to_owned(),
-        ),
-        (Errno::NOSPC, _) => {
-            Some("the limit of mounts is reached: see sysctl fs.mount-max, or the size of this tmpfs".to_owned())
-        }
-        (Errno::NODEV, _) => Some("this kernel is built without that file system; mark the entry `optional = true`, or remove it".to_owned()),
-        (Errno::NOENT | Errno::NOTDIR | Errno::LOOP, Mount::Bind { .. } | Mount::Content { .. }) => {
-            Some("a mount point in a bound tree must be a real directory or file there".to_owned())
-        }
-        _ => None,
-    }
-}
-
-fn isolate_help(errno: i32, in_user_namespace: bool) -> Option<&'static str> {
-    match Errno::from_raw_os_error(errno) {
-        Errno::NOSPC => Some("raise sysctl user.max_mnt_namespaces or fs.mount-max"),
-        Errno::PERM | Errno::ACCESS if in_user_namespace => Some(
-            "this host lets ordinary users make a user namespace but not use it: set sysctl kernel.apparmor_restrict_unprivileged_userns=0, give session-enter an AppArmor profile with `userns,`, or enter as root",
-        ),
-        Errno::PERM => Some("mounting needs CAP_SYS_ADMIN; in a container, give it that capability"),
-        _ => None,
-    }
+    Err(sys::Error::new(format!("it was a {planned:?} a moment ago and is a {kind:?} now"), Errno::AGAIN))
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod manage;
 mod origin;
 mod place;
 mod program;
+mod remedy;
 mod session;
 mod shared;
 mod supervise;
@@ -32,7 +33,7 @@ mod view;
 
 use std::fmt;
 
-use crate::plan::step::{Plan, Step};
+use crate::plan::step::{Make, Mount, Plan, Step, TreeStep};
 use crate::sys;
 
 pub use door::{Doorway, open_door};
@@ -88,7 +89,7 @@ impl StepError {
 
     /// The errno at the bottom, where a system call is to blame.
     pub fn errno(&self) -> Option<i32> {
-        self.source.downcast_ref::<sys::Error>().map(sys::Error::errno)
+        crate::error::errno_of(self.source.as_ref())
     }
 }
 
@@ -164,15 +165,36 @@ impl<R: Runner> Runner for FailAt<R> {
 /// One line that says what a step does and for which line of the map.
 pub fn describe(step: &Step<'_>) -> String {
     match step {
-        Step::Gather(_, step) => format!("take the source of {} ({})", step.target, step.origin),
+        Step::Gather(_, step) => format!("take {} of {} ({})", taken(step), step.target, step.origin),
         Step::Isolate(namespace) => match &namespace.user {
             Some(_) => "leave the host's mount namespace, as an ordinary user".to_owned(),
             None => "leave the host's mount namespace".to_owned(),
         },
-        Step::Build(_, step) => format!("build {} ({})", step.target, step.origin),
+        Step::Build(_, step) => format!("{} {} ({})", built(step), step.target, step.origin),
         Step::Seal(seal) => format!("make {} read-only ({})", seal.target, seal.origin),
         Step::SwitchRoot(_) => "switch the root directory".to_owned(),
         Step::Become(identity) => format!("become uid {}", identity.uid),
+    }
+}
+
+/// Where a mount is taken from.
+fn taken(step: &TreeStep) -> String {
+    match &step.make {
+        Make::Mount { what: Mount::Bind { source, .. }, .. } => format!("the source {source}"),
+        _ => "the terminal".to_owned(),
+    }
+}
+
+/// What is made, up to the place where.
+fn built(step: &TreeStep) -> String {
+    match &step.make {
+        Make::Directory { .. } => "make the directory".to_owned(),
+        Make::File { .. } => "make the file".to_owned(),
+        Make::Symlink { to } => format!("make a link to {to:?} at"),
+        Make::Device { .. } => "make the device".to_owned(),
+        Make::Mount { what: Mount::Bind { source, .. }, .. } => format!("bind {source} at"),
+        Make::Mount { what: Mount::Content { .. }, .. } => "mount a file of the map's at".to_owned(),
+        Make::Mount { what, .. } => format!("mount {} at", what.word()),
     }
 }
 
