@@ -139,7 +139,7 @@ fn nobody_is_told_only_that_nothing_matches() {
     let error = plan::plan(&policy, &bob(), &Request::default(), &facts()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no profile matches bob: \"staff\" wants another group; \"console\" excludes it by not_service"
+        "no profile matches bob: \"staff\" (map:2) wants another group; \"console\" (map:5) excludes it by not_service"
     );
 }
 

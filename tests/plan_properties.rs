@@ -23,7 +23,7 @@ use proptest::sample::select;
 
 use session_sandbox::config::{self, SourceFile};
 use session_sandbox::explain::{Account, Screen};
-use session_sandbox::model::facts::{Facts, KernelFeatures, PathFact, SubordinateIds};
+use session_sandbox::model::facts::{Facts, KernelFeatures, PathFact, Refusal, RefusedBy, SubordinateIds};
 use session_sandbox::model::name::UserName;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::{Attributes, Mode, MountKind, MountRule, Policy};
@@ -92,7 +92,7 @@ fn answer() -> impl Strategy<Value = PathFact> {
         1 => Just(PathFact::Fifo),
         1 => Just(PathFact::Symlink("usr/bin".to_owned())),
         1 => Just(PathFact::ThroughSymlink),
-        1 => Just(PathFact::Unreachable("Permission denied".to_owned())),
+        1 => Just(PathFact::Unreachable(Refusal { by: RefusedBy::Permissions, reason: "Permission denied".to_owned() })),
     ]
 }
 
@@ -142,6 +142,7 @@ impl Host {
             kernel: self.kernel,
             groups: BTreeMap::new(),
             paths: paths.collect(),
+            culprits: BTreeMap::new(),
             terminal: self.terminal,
             tty_group: Some(5),
             subordinate: self.subordinate,

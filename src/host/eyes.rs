@@ -66,7 +66,7 @@ impl Eyes {
                 let more = more.map(|more| Details { access: access(&place), ..more });
                 let fact = sys::path::status(place.as_fd())
                     .and_then(|status| super::facts::found(place.as_fd(), status.kind));
-                let unreachable = |error: sys::Error| PathFact::Unreachable(error.reason());
+                let unreachable = |error: sys::Error| PathFact::unreachable(error.reason());
                 Seen { fact: fact.unwrap_or_else(unreachable), more }
             }
             Err(fact) => Seen::only(fact),
@@ -82,7 +82,7 @@ impl Eyes {
                     Ok(())
                 });
                 if !matches!(stuck, Ok(None)) {
-                    return Err(PathFact::Unreachable("its file system does not answer".to_owned()));
+                    return Err(PathFact::unreachable("its file system does not answer"));
                 }
                 self.sources.open(path, look)
             }
@@ -94,7 +94,7 @@ impl Eyes {
             if may_be_denied && error.errno() == Some(Errno::ACCESS.raw_os_error()) {
                 return PathFact::Unseen;
             }
-            refusal(error).unwrap_or_else(|error| PathFact::Unreachable(error.reason()))
+            refusal(error).unwrap_or_else(|error| PathFact::unreachable(error.reason()))
         })
     }
 

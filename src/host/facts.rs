@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind};
-use crate::model::facts::{Facts, KernelFeatures, Look, PathFact, SubordinateIds};
+use crate::model::facts::{Facts, KernelFeatures, Look, PathFact, Refusal, RefusedBy, SubordinateIds};
 use crate::model::path::AbsPath;
-use crate::model::policy::{MountKind, Policy};
+use crate::model::policy::{MountKind, MountRule, Origin, Policy};
 use crate::model::subject::Subject;
 use crate::plan::{self, Request};
 use crate::sys;
@@ -25,7 +25,9 @@ const MKNOD: u64 = 1 << 27;
 /// Why there are no facts.
 enum Failure {
     /// A server that does not answer.
-    NoAnswer(AbsPath),
+    NoAnswer(AbsPath, Option<Origin>),
+    /// A path that cannot be looked at, for no fault of its own.
+    Path(AbsPath, Option<Origin>, sys::Error),
     /// This process or the kernel.
     System(sys::Error),
 }
@@ -111,7 +113,7 @@ impl<'a> Witness<'a> {
             let answer = match at_once(path, *look, sources) {
                 Ok(Some(answer)) => answer,
                 Ok(None) => PathFact::Unseen,
-                Err(error) => PathFact::Unreachable(error.reason()),
+                Err(error) => PathFact::unreachable(error.reason()),
             };
             let answer = as_seen_by_login(answer, *look, self.able, subject);
             // What root looks at with its own rights is the same for every user.
@@ -127,9 +129,7 @@ impl<'a> Witness<'a> {
 fn as_seen_by_login(fact: PathFact, look: Look, able: bool, subject: &Subject) -> PathFact {
     let is_own = sys::user::own_uid() == subject.uid && matches!(look, Look::User | Look::UserFollowing);
     match fact {
-        PathFact::Unreachable(why)
-            if !able && !is_own && why == sys::Error::new("", Errno::ACCESS).reason() =>
-        {
+        PathFact::Unreachable(Refusal { by: RefusedBy::Permissions, .. }) if !able && !is_own => {
             PathFact::Unseen
         }
         fact => fact,
@@ -157,7 +157,12 @@ fn facts_for(
         Failure::System(error) => {
             Error::new(ErrorKind::Host, "cannot find out what this host is like").caused_by(error)
         }
-        Failure::NoAnswer(path) => patience::no_answer(&path),
+        Failure::NoAnswer(path, origin) => patience::no_answer(&path, origin.as_ref()),
+        Failure::Path(path, origin, error) => {
+            let asker = origin.map_or_else(|| "the map".to_owned(), |origin| origin.to_string());
+            Error::new(ErrorKind::Host, format!("cannot look at {path}, which {asker} asks for"))
+                .caused_by(error)
+        }
     })
 }
 
@@ -199,9 +204,11 @@ fn ask_everything(
             facts.groups.insert(name.to_owned(), gid);
         }
     }
-    ask(&mut facts, paths, &sources)?;
+    ask(&mut facts, paths, &sources, |_| None)?;
     if let Ok(profile) = plan::select(policy, subject, &facts, request.profile.as_deref()) {
-        ask(&mut facts, plan::mount_questions(profile, subject), &sources)?;
+        ask(&mut facts, plan::mount_questions(profile, subject), &sources, |path| {
+            plan::asker(profile, subject, path)
+        })?;
         if privileged && profile.mounts.iter().any(|rule| rule.kind == MountKind::Devpts) {
             facts.tty_group = sys::user::group_id("tty")?;
         }
@@ -215,12 +222,21 @@ fn ask_everything(
 }
 
 /// Asks what can be answered at once, and has a scout go ahead for the rest: one for all of it, so that the price of
-/// a file system that has to ask its server is one `fork`, however many paths are on it.
-fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, sources: &Sources) -> Result<(), Failure> {
+/// a file system that has to ask its server is one `fork`, however many paths are on it. `asker` is the entry of the map
+/// that a path is asked for.
+fn ask<'a>(
+    facts: &mut Facts,
+    questions: Vec<(Look, AbsPath)>,
+    sources: &Sources,
+    asker: impl Fn(&AbsPath) -> Option<&'a MountRule>,
+) -> Result<(), Failure> {
+    let origin = |path: &AbsPath| asker(path).map(|rule| rule.origin.clone());
+    let failed = |path: &AbsPath, error| Failure::Path(path.clone(), origin(path), error);
     let mut later = Vec::new();
+    let mut answers = Vec::new();
     for (look, path) in questions {
-        match at_once(&path, look, sources)? {
-            Some(answer) => drop(facts.paths.insert((look, path), answer)),
+        match at_once(&path, look, sources).map_err(|error| failed(&path, error))? {
+            Some(answer) => answers.push((look, path, answer)),
             None => later.push((look, path)),
         }
     }
@@ -231,14 +247,43 @@ fn ask(facts: &mut Facts, questions: Vec<(Look, AbsPath)>, sources: &Sources) ->
         Ok(())
     })?;
     if let Some(at) = not_back {
-        return Err(Failure::NoAnswer(later.swap_remove(at).1));
+        let (_, path) = later.swap_remove(at);
+        let origin = origin(&path);
+        return Err(Failure::NoAnswer(path, origin));
     }
     // A server that has answered a moment ago is trusted to do so again, here and when the source is taken.
     for (look, path) in later {
-        let answer = fact(sources.open(&path, look))?;
+        let answer = fact(sources.open(&path, look)).map_err(|error| failed(&path, error))?;
+        answers.push((look, path, answer));
+    }
+    for (look, path, answer) in answers {
+        // What may be left out is told of in no message.
+        if leads_nowhere(&answer)
+            && !asker(&path).is_none_or(MountRule::may_be_left_out)
+            && let Some(culprit) = culprit(&path, look, &answer, sources)
+        {
+            facts.culprits.insert((look, path.clone()), culprit);
+        }
         facts.paths.insert((look, path), answer);
     }
     Ok(())
+}
+
+fn leads_nowhere(answer: &PathFact) -> bool {
+    matches!(answer, PathFact::Missing | PathFact::ThroughSymlink | PathFact::Unreachable(_))
+}
+
+/// The component that is to blame where `path` leads nowhere.
+fn culprit(path: &AbsPath, look: Look, answer: &PathFact, sources: &Sources) -> Option<AbsPath> {
+    let by = match answer {
+        PathFact::Unreachable(refusal) => Some(refusal.by),
+        _ => None,
+    };
+    match by {
+        // Its text names the component already.
+        Some(RefusedBy::Trust) => None,
+        by => sources.culprit(path, look, by == Some(RefusedBy::Server)),
+    }
 }
 
 /// What is at `path`, unless that takes a server to tell.
@@ -268,17 +313,17 @@ fn fact(place: Result<OwnedFd, WalkError>) -> sys::Result<PathFact> {
 /// descriptors) is a failure, for it must not make an optional entry look as if it had no source.
 pub(super) fn refusal(error: WalkError) -> sys::Result<PathFact> {
     let WalkError::Open { source, .. } = error else {
-        return Ok(PathFact::Unreachable(error.to_string()));
+        return Ok(PathFact::Unreachable(Refusal { by: RefusedBy::Trust, reason: error.to_string() }));
     };
+    let unreachable = |by| Ok(PathFact::Unreachable(Refusal { by, reason: source.reason() }));
     match Errno::from_raw_os_error(source.errno()) {
         Errno::NOENT => Ok(PathFact::Missing),
         Errno::LOOP => Ok(PathFact::ThroughSymlink),
-        Errno::NOTDIR | Errno::ACCESS | Errno::PERM | Errno::NAMETOOLONG | Errno::STALE => {
-            Ok(PathFact::Unreachable(source.reason()))
-        }
-        // A server that is down or gone.
-        Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::TIMEDOUT => {
-            Ok(PathFact::Unreachable(source.reason()))
+        Errno::NOTDIR => unreachable(RefusedBy::File),
+        Errno::ACCESS | Errno::PERM => unreachable(RefusedBy::Permissions),
+        Errno::NAMETOOLONG => unreachable(RefusedBy::Other),
+        Errno::STALE | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::NOTCONN | Errno::TIMEDOUT => {
+            unreachable(RefusedBy::Server)
         }
         _ => Err(source),
     }
@@ -292,7 +337,7 @@ pub(super) fn found(place: BorrowedFd<'_>, kind: Kind) -> sys::Result<PathFact> 
         Kind::Device => PathFact::Device,
         Kind::Fifo => PathFact::Fifo,
         Kind::Symlink => PathFact::Symlink(sys::path::link_text(place)?),
-        Kind::Other => PathFact::Unreachable("not a file".to_owned()),
+        Kind::Other => PathFact::unreachable("not a file"),
     })
 }
 

@@ -105,7 +105,10 @@ fn layers(root: &Root) -> Result<Vec<SourceFile>, Error> {
 }
 
 fn invalid(diagnostics: config::Diagnostics) -> Error {
-    Error::new(ErrorKind::Config, "the map has errors, nothing was done").caused_by(diagnostics)
+    let none_tells = diagnostics.iter().all(|diagnostic| diagnostic.help.is_none());
+    let error = Error::new(ErrorKind::Config, "the map has errors, nothing was done").caused_by(diagnostics);
+    // Where none of them says what to do.
+    if none_tells { error.help("correct the lines that are shown") } else { error }
 }
 
 /// Root relies on nobody but root. Whoever is not root can only harm itself, and may keep a map of its own.
@@ -237,7 +240,11 @@ fn untrusted(shown: &str, error: WalkError) -> Error {
         WalkError::Untrusted { .. } => "keep it in a folder where only root writes".to_owned(),
         _ => "check the path and its permissions".to_owned(),
     };
-    Error::new(ErrorKind::Config, format!("{shown} is not trusted")).caused_by(error).help(help)
+    let what = match &error {
+        WalkError::Untrusted { .. } => format!("{shown} is not trusted"),
+        _ => format!("cannot open {shown}"),
+    };
+    Error::new(ErrorKind::Config, what).caused_by(error).help(help)
 }
 
 fn read_at_most(file: OwnedFd, limit: u64) -> std::io::Result<Vec<u8>> {

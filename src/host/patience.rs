@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
+use crate::model::policy::Origin;
 use crate::plan::Plan;
 use crate::plan::step::Mount;
 use crate::sys;
@@ -78,9 +79,10 @@ pub(super) fn scout(
     }
 }
 
-/// The error for a path whose file system does not answer.
-pub(super) fn no_answer(path: &AbsPath) -> Error {
-    Error::new(ErrorKind::Host, format!("{path}: no answer within {} s", PATIENCE.as_secs())).help(
+/// The error for a path whose file system does not answer, and the line of the map that asks for it.
+pub(super) fn no_answer(path: &AbsPath, origin: Option<&Origin>) -> Error {
+    let asker = origin.map(|origin| format!("{origin}: ")).unwrap_or_default();
+    Error::new(ErrorKind::Host, format!("{asker}{path}: no answer within {} s", PATIENCE.as_secs())).help(
         "its file system asks a server (NFS, FUSE, an automounter) that does not answer: bring the server back, or unmount it (umount -l)",
     )
 }
@@ -119,7 +121,7 @@ pub fn can_start(plan: &Plan) -> Result<(), Error> {
     });
     match not_back {
         Ok(None) => Ok(()),
-        Ok(Some(_)) => Err(no_answer(&directory)),
+        Ok(Some(_)) => Err(no_answer(&directory, Some(&step.origin))),
         Err(error) => Err(Error::new(ErrorKind::Enter, "cannot start the session").caused_by(error)),
     }
 }

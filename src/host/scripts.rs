@@ -163,7 +163,7 @@ pub fn gate_is_open(gate: &Template, subject: &Subject) -> Result<bool, Error> {
             let failed =
                 |error| Error::new(ErrorKind::Host, format!("cannot look at {path}")).caused_by(error);
             match not_back.map_err(failed)? {
-                Some(_) => Err(patience::no_answer(&path)),
+                Some(_) => Err(patience::no_answer(&path, None)),
                 None => Ok(sources.open(base, look).is_ok_and(answer)),
             }
         }

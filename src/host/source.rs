@@ -3,6 +3,8 @@
 use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
+
 use crate::model::facts::Look;
 use crate::model::path::AbsPath;
 use crate::model::subject::Subject;
@@ -149,6 +151,41 @@ impl Sources {
             }
         }
         Ok(None)
+    }
+
+    /// Which component of `path` is to blame for that it leads nowhere, where that is not the last one. Asks nobody
+    /// outside the kernel again, so that it may not know.
+    pub(super) fn culprit(&self, path: &AbsPath, look: Look, is_server: bool) -> Option<AbsPath> {
+        let links = match self.follows(look) {
+            Follows::Trusted => Links::Follow,
+            Follows::All(links) => links,
+        };
+        let mut parts: Vec<AbsPath> = std::iter::successors(Some(path.clone()), AbsPath::parent)
+            .filter(|part| !part.is_root())
+            .collect();
+        parts.reverse();
+        let find = || -> Result<Option<AbsPath>, WalkError> {
+            let (mut reached, mut place) = (AbsPath::root(), self.root()?.try_clone_to_owned().ok());
+            for part in parts {
+                let mut next = sys::path::open_cached(self.root()?, part.relative(), links);
+                // The kernel remembers few names that are missing, and no refusal.
+                if let (Ok(None), Some(here)) = (&next, &place)
+                    && answers_by_itself(here.as_fd())?
+                {
+                    next = sys::path::open(self.root()?, part.relative(), links).map(Some);
+                }
+                match next {
+                    Ok(Some(found)) => (reached, place) = (part, Some(found)),
+                    Ok(None) => return Ok(is_server.then_some(reached)),
+                    Err(error) if error.errno() == Errno::NOENT.raw_os_error() => return Ok(Some(part)),
+                    // No permission to go on from there, or nowhere to go on to: a file, or a link.
+                    Err(_) => return Ok(Some(reached)),
+                }
+            }
+            Ok(None)
+        };
+        let culprit = self.with_rights(look, find).ok().flatten();
+        culprit.filter(|culprit| culprit != path)
     }
 
     fn follows(&self, look: Look) -> Follows {

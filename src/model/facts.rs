@@ -22,6 +22,8 @@ pub struct Facts {
     pub groups: BTreeMap<String, u32>,
     /// What is at the paths that the policy names.
     pub paths: BTreeMap<(Look, AbsPath), PathFact>,
+    /// Of a path that leads nowhere, the component that is to blame, where that is not the last one.
+    pub culprits: BTreeMap<(Look, AbsPath), AbsPath>,
     /// Is one of the standard descriptors a terminal that can be shown inside as `/dev/console`?
     pub terminal: bool,
     /// May this process make device nodes (CAP_MKNOD in the host's user namespace)?
@@ -36,6 +38,18 @@ impl Facts {
     /// What is at `path`, looked at in that way. What was never asked counts as missing.
     pub fn path(&self, look: Look, path: &AbsPath) -> &PathFact {
         self.paths.get(&(look, path.clone())).unwrap_or(&PathFact::Missing)
+    }
+
+    /// How a message says what is at `path`: with the component that is to blame where it leads nowhere.
+    pub fn describe(&self, look: Look, path: &AbsPath) -> String {
+        let fact = self.path(look, path);
+        let Some(culprit) = self.culprits.get(&(look, path.clone())) else { return fact.describe() };
+        match fact {
+            PathFact::Missing => format!("missing: there is no {culprit}"),
+            PathFact::ThroughSymlink => format!("behind the symbolic link {culprit}"),
+            PathFact::Unreachable(refusal) => format!("unreachable at {culprit}: {}", refusal.reason),
+            _ => fact.describe(),
+        }
     }
 }
 
@@ -84,13 +98,42 @@ pub enum PathFact {
     Fifo,
     /// A symbolic link stands somewhere before the last component.
     ThroughSymlink,
-    /// A component that is no directory, a loop, or no permission: the errno's text.
-    Unreachable(String),
+    /// A component that is no directory, a loop, or no permission.
+    Unreachable(Refusal),
     /// Who asks may not look there, and a login may. A plan that is only looked at takes it for what is wanted.
     Unseen,
 }
 
+/// Why a path cannot be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Who is to blame.
+    pub by: RefusedBy,
+    /// As a message says it.
+    pub reason: String,
+}
+
+/// What keeps somebody from looking at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedBy {
+    /// Permissions, or a security module.
+    Permissions,
+    /// A component that is no directory.
+    File,
+    /// The server of the file system, which is gone.
+    Server,
+    /// Our own rules about links.
+    Trust,
+    /// Something else.
+    Other,
+}
+
 impl PathFact {
+    /// Not to be looked at, for a reason that is nobody's fault in particular.
+    pub fn unreachable(reason: impl Into<String>) -> Self {
+        Self::Unreachable(Refusal { by: RefusedBy::Other, reason: reason.into() })
+    }
+
     /// How a message calls it.
     pub fn describe(&self) -> String {
         match self {
@@ -102,7 +145,7 @@ impl PathFact {
             Self::Device => "a device".to_owned(),
             Self::Fifo => "a named pipe".to_owned(),
             Self::ThroughSymlink => "behind a symbolic link".to_owned(),
-            Self::Unreachable(why) => format!("unreachable: {why}"),
+            Self::Unreachable(refusal) => format!("unreachable: {}", refusal.reason),
             Self::Unseen => "not to be seen without root".to_owned(),
         }
     }

@@ -226,6 +226,13 @@ pub struct MountRule {
     pub optional: bool,
 }
 
+impl MountRule {
+    /// Is it no fault when the host does not have what the entry names? That is what `system` is for.
+    pub fn may_be_left_out(&self) -> bool {
+        self.optional || matches!(self.kind, MountKind::System { .. })
+    }
+}
+
 /// What a map entry puts at its target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]

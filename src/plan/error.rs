@@ -9,6 +9,9 @@ use crate::model::template::TemplateError;
 
 use super::share;
 
+/// So many different remedies are shown with several errors.
+const REMEDIES_MAX: usize = 3;
+
 /// A reason why a policy gives a user no plan on this host. Each has a remedy, [`PlanError::help`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -24,8 +27,10 @@ pub enum PlanError {
         since: &'static str,
     },
     /// Something the policy asks for is newer than the kernel.
-    #[error("{what} needs Linux {since}, and this kernel does not have it")]
+    #[error("{origin}: {what} needs Linux {since}, and this kernel does not offer it")]
     Unsupported {
+        /// The map line.
+        origin: Origin,
         /// What was asked for.
         what: &'static str,
         /// The version that brought it.
@@ -39,6 +44,9 @@ pub enum PlanError {
         /// Who asks.
         caller: u32,
     },
+    /// Root without the right to mount.
+    #[error("{0} needs CAP_SYS_ADMIN, and this process is root without it")]
+    NoRight(String),
     /// `--prepare` or another thing that needs root.
     #[error("{0} changes the host and needs root")]
     NeedsRoot(&'static str),
@@ -96,7 +104,7 @@ pub enum PlanError {
         second: Origin,
     },
     /// Something below a thing that has no below.
-    #[error("{origin}: target {target} lies below {above}, which is {what}")]
+    #[error("{origin}: target {target} lies below {above}, which is {what} ({made_by})")]
     BelowLeaf {
         /// The map line.
         origin: Origin,
@@ -106,6 +114,8 @@ pub enum PlanError {
         above: AbsPath,
         /// What it is.
         what: &'static str,
+        /// The entry that makes it so.
+        made_by: Origin,
     },
     /// Something at `/` that nothing can stand on.
     #[error("{origin}: a {kind} that is no directory cannot be the root")]
@@ -188,8 +198,10 @@ pub enum PlanError {
         origin: Origin,
     },
     /// The shell is this program.
-    #[error("the login shell of {user} is {shell}, which would start itself for ever")]
+    #[error("{origin}: the login shell of {user} is {shell}, which would start itself for ever")]
     ShellIsUs {
+        /// The profile.
+        origin: Origin,
         /// The user.
         user: String,
         /// The shell.
@@ -202,7 +214,7 @@ impl PlanError {
     pub fn id(&self) -> &'static str {
         match self {
             Self::Kernel { .. } | Self::Unsupported { .. } => "kernel",
-            Self::NotYourself { .. } | Self::NeedsRoot(_) => "needs-root",
+            Self::NotYourself { .. } | Self::NeedsRoot(_) | Self::NoRight(_) => "needs-root",
             Self::NoSuchProfile { .. } | Self::NoMatch { .. } => "no-profile",
             Self::Template { .. } => "no-value",
             Self::Source { .. } => "source",
@@ -231,14 +243,15 @@ impl PlanError {
             | Self::Unprivileged { origin, .. }
             | Self::NotShareable { origin, .. }
             | Self::ScopeName { origin, .. }
+            | Self::Unsupported { origin, .. }
+            | Self::ShellIsUs { origin, .. }
             | Self::NoScopeName { origin } => Some(origin),
             Self::Kernel { .. }
-            | Self::Unsupported { .. }
             | Self::NotYourself { .. }
             | Self::NeedsRoot(_)
+            | Self::NoRight(_)
             | Self::NoSuchProfile { .. }
-            | Self::NoMatch { .. }
-            | Self::ShellIsUs { .. } => None,
+            | Self::NoMatch { .. } => None,
         }
     }
 
@@ -248,8 +261,15 @@ impl PlanError {
             Self::Kernel { .. } => {
                 "boot a newer kernel; no older way of mounting is safe enough to fall back to".to_owned()
             }
-            Self::Unsupported { .. } => "boot a newer kernel, or take the setting out of the map".to_owned(),
+            Self::Unsupported { .. } => {
+                "boot a newer kernel, or one that has it switched on, or take the setting out of the map"
+                    .to_owned()
+            }
             Self::NotYourself { .. } => "run it as root, or without --user".to_owned(),
+            Self::NoRight(_) => {
+                "give it the capability: in a container by its options, in a unit by CapabilityBoundingSet="
+                    .to_owned()
+            }
             Self::NeedsRoot(_) => "run it as root".to_owned(),
             Self::NoSuchProfile { .. } => "name one of them with --profile, or leave it out".to_owned(),
             Self::NoMatch { .. } => {
@@ -290,9 +310,10 @@ impl From<PlanError> for PlanErrors {
 
 impl fmt::Display for PlanErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let indent = if self.errors.len() > 1 { "  " } else { "" };
         for (at, error) in self.errors.iter().enumerate() {
-            let separator = if at == 0 { "" } else { "\n  " };
-            write!(f, "{separator}{error}")?;
+            let separator = if at == 0 { "" } else { "\n" };
+            write!(f, "{separator}{indent}{error}")?;
             let mut cause = std::error::Error::source(error);
             while let Some(source) = cause {
                 write!(f, ": {source}")?;
@@ -307,13 +328,17 @@ impl std::error::Error for PlanErrors {}
 
 impl From<PlanErrors> for Error {
     fn from(errors: PlanErrors) -> Self {
-        let (kind, help) = match errors.errors.first() {
-            Some(error @ (PlanError::Kernel { .. } | PlanError::Unsupported { .. })) => {
-                (ErrorKind::Host, error.help())
-            }
-            Some(error) => (ErrorKind::Plan, error.help()),
-            None => (ErrorKind::Plan, String::new()),
+        let kind = match errors.errors.first() {
+            Some(PlanError::Kernel { .. } | PlanError::Unsupported { .. }) => ErrorKind::Host,
+            _ => ErrorKind::Plan,
         };
-        Self::new(kind, "there is no plan for this login").caused_by(errors).help(help)
+        // As many as can be taken in at once; with those done, the others are told.
+        let mut help: Vec<String> = Vec::new();
+        for remedy in errors.errors.iter().map(PlanError::help) {
+            if help.len() < REMEDIES_MAX && !help.contains(&remedy) {
+                help.push(remedy);
+            }
+        }
+        Self::new(kind, "there is no plan for this login").caused_by(errors).help(help.join("; "))
     }
 }

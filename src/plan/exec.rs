@@ -25,7 +25,8 @@ pub(super) fn exec(
         Command::Program(words) if !words.is_empty() => (words[0].clone(), words.clone()),
         command => {
             if shell.file_name() == Some(OWN_NAME) {
-                return Err(PlanError::ShellIsUs { user: subject.name.to_string(), shell: shell.clone() });
+                let (origin, user) = (origin.clone(), subject.name.to_string());
+                return Err(PlanError::ShellIsUs { origin, user, shell: shell.clone() });
             }
             let name = shell.file_name().unwrap_or("sh");
             let arguments = match command {

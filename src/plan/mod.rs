@@ -21,7 +21,7 @@ use std::str::FromStr;
 
 use crate::model::facts::{Facts, Look};
 use crate::model::path::AbsPath;
-use crate::model::policy::{Mode, Policy, Profile, Scope, Settings, Wall};
+use crate::model::policy::{Mode, MountRule, Policy, Profile, Scope, Settings, Wall};
 use crate::model::report::Report;
 use crate::model::subject::Subject;
 
@@ -97,6 +97,11 @@ pub fn mount_questions(profile: &Profile, subject: &Subject) -> Vec<(Look, AbsPa
     place::questions(&profile.mounts, subject)
 }
 
+/// The entry of `profile` that one of these questions, a path of the host, is asked for.
+pub fn asker<'a>(profile: &'a Profile, subject: &Subject, path: &AbsPath) -> Option<&'a MountRule> {
+    place::asker(profile, subject, path)
+}
+
 /// The plan for `subject`, or every reason why there is none.
 pub fn plan(
     policy: &Policy,
@@ -109,6 +114,11 @@ pub fn plan(
     }
     let host_placement = matches!(request.placement, Placement::Host(_));
     if !facts.privileged {
+        if facts.caller_uid == 0 && (host_placement || subject.uid != 0) {
+            let what =
+                if host_placement { "--prepare".to_owned() } else { format!("{}'s root", subject.name) };
+            return Err(PlanError::NoRight(what).into());
+        }
         if host_placement {
             return Err(PlanError::NeedsRoot("--prepare").into());
         }
@@ -135,10 +145,14 @@ pub fn plan(
     let exec = exec::exec(settings, subject, request, &profile.origin).map_err(|error| errors.push(error));
     let root = root_switch(profile, subject, request).map_err(|error| errors.push(error));
     if settings.wall == Wall::Landlock && !facts.kernel.landlock_scope && !host_placement {
-        errors.push(PlanError::Unsupported { what: "wall = \"landlock\"", since: "6.12" });
+        let origin = profile.origin.clone();
+        errors.push(PlanError::Unsupported { origin, what: "wall = \"landlock\"", since: "6.12" });
     }
-    if !facts.kernel.nosymfollow && tree.steps.iter().any(|step| asks_for_nosymfollow(&step.make)) {
-        errors.push(PlanError::Unsupported { what: "the option `nosymfollow`", since: "5.14" });
+    if !facts.kernel.nosymfollow
+        && let Some(step) = tree.steps.iter().find(|step| asks_for_nosymfollow(&step.make))
+    {
+        let origin = step.origin.clone();
+        errors.push(PlanError::Unsupported { origin, what: "the option `nosymfollow`", since: "5.14" });
     }
     let (Ok(exec), Ok(root), true) = (exec, root, errors.is_empty()) else {
         return Err(PlanErrors { errors });

@@ -1,9 +1,9 @@
 //! From map entries to things at places: variables get their values, and entries that stand for several things
 //! (`dev`, `system`) become those things.
 
-use crate::model::facts::{Facts, Look, PathFact};
+use crate::model::facts::{Facts, Look, PathFact, RefusedBy};
 use crate::model::path::AbsPath;
-use crate::model::policy::{Attributes, MountKind, MountRule, Origin, Owner, Propagation};
+use crate::model::policy::{Attributes, MountKind, MountRule, Origin, Owner, Profile, Propagation};
 use crate::model::subject::Subject;
 use crate::model::template::{Template, TemplateError};
 
@@ -190,24 +190,16 @@ impl Placer<'_> {
         if let Some(node) = node_of(fact) {
             return Ok(Some(node));
         }
-        let remedy = match fact {
-            PathFact::Missing | PathFact::Unreachable(_) if rule.optional => {
-                self.notes.push(format!("{target}: left out, {source} is {}", fact.describe()));
-                return Ok(None);
-            }
-            PathFact::Missing => "create it, or mark the entry `optional = true`",
-            PathFact::Symlink(_) | PathFact::ThroughSymlink => {
-                "name the real path, or set `follow_symlinks = true` (every component must then belong to root)"
-            }
-            PathFact::Fifo => "a named pipe cannot be shared by a bind; bind the directory that holds it",
-            _ => "give the user access to every directory on the way, or mark the entry `optional = true`",
-        };
+        if rule.optional && matches!(fact, PathFact::Missing | PathFact::Unreachable(_)) {
+            self.notes.push(format!("{target}: left out, {source} is {}", fact.describe()));
+            return Ok(None);
+        }
         Err(PlanError::Source {
             origin: rule.origin.clone(),
             target: target.clone(),
             path: source.clone(),
-            found: fact.describe(),
-            remedy,
+            found: self.facts.describe(look, source),
+            remedy: remedy_of(fact, look, self.facts.privileged),
         })
     }
 
@@ -404,6 +396,57 @@ pub(super) fn questions(rules: &[MountRule], subject: &Subject) -> Vec<(Look, Ab
     questions.sort_unstable();
     questions.dedup();
     questions
+}
+
+/// The entry of `profile` that `path` of the host is asked for.
+pub(super) fn asker<'a>(profile: &'a Profile, subject: &Subject, path: &AbsPath) -> Option<&'a MountRule> {
+    let is_source = |rule: &&MountRule| match &rule.kind {
+        MountKind::Bind { source, .. } => source.expand_path(subject).is_ok_and(|source| source == *path),
+        MountKind::System { paths, .. } => paths.contains(path),
+        _ => false,
+    };
+    let is_mount_point = |rule: &&MountRule| {
+        rule.target.expand_path(subject).is_ok_and(|target| {
+            // In a tree that has its own name inside, such as `/usr`, or in `/proc` and `/sys`.
+            target == *path
+                || profile.mounts.iter().any(|holder| match &holder.kind {
+                    MountKind::Bind { source, .. } => holder.target.expand_path(subject).is_ok_and(|above| {
+                        target.is_below(&above)
+                            && source
+                                .expand_path(subject)
+                                .is_ok_and(|source| target.rebase(&above, &source).as_ref() == Some(path))
+                    }),
+                    _ => false,
+                })
+        })
+    };
+    profile.mounts.iter().find(is_source).or_else(|| profile.mounts.iter().find(is_mount_point))
+}
+
+/// What to do about a source that leads nowhere, or to what cannot be bound.
+fn remedy_of(fact: &PathFact, look: Look, privileged: bool) -> &'static str {
+    let by_root = privileged && matches!(look, Look::Root | Look::RootFollowing);
+    match fact {
+        PathFact::Symlink(_) | PathFact::ThroughSymlink => {
+            "name the real path, or set `follow_symlinks = true` (every component must then belong to root)"
+        }
+        PathFact::Fifo => "a named pipe cannot be shared by a bind; bind the directory that holds it",
+        PathFact::Unreachable(refusal) => match refusal.by {
+            RefusedBy::Permissions if by_root => {
+                "root is refused there, so it is no matter of permissions: a FUSE mount without `allow_root`, an NFS server that squashes root, or a security module (SELinux, AppArmor; see the audit log); with `open_as = \"user\"` it is the user who looks"
+            }
+            RefusedBy::Permissions => {
+                "give the user access to every directory on the way, or mark the entry `optional = true`"
+            }
+            RefusedBy::File => "correct the path: only a directory has something below it",
+            RefusedBy::Server => {
+                "its server (NFS, FUSE) is gone: bring it back, unmount it (umount -l), or mark the entry `optional = true`"
+            }
+            RefusedBy::Trust => "name the real path: links are followed where root alone can have made them",
+            RefusedBy::Other => "correct the path, or mark the entry `optional = true`",
+        },
+        _ => "create it, or mark the entry `optional = true`",
+    }
 }
 
 /// The host's mount that has the same files as a new one of this kind.

@@ -26,7 +26,7 @@ pub fn select<'policy>(
     for profile in profiles {
         match mismatch(profile, subject, facts) {
             None => return Ok(profile),
-            Some(reason) => reasons.push(format!("{:?} {reason}", profile.name)),
+            Some(reason) => reasons.push(format!("{:?} ({}) {reason}", profile.name, profile.origin)),
         }
     }
     Err(PlanError::NoMatch { user: subject.name.to_string(), reasons: reasons.join("; ") })
@@ -68,7 +68,14 @@ pub fn mismatch(profile: &Profile, subject: &Subject, facts: &Facts) -> Option<S
         ("not_rhost", like(&conditions.not_remote_host, door.remote_host.as_deref())),
         ("not_exists", there(&conditions.not_exists)),
     ];
-    let unmet = wanted.iter().find(|(_, holds)| !holds).map(|(key, _)| format!("wants another {key}"));
+    let unmet = wanted.iter().find(|(_, holds)| !holds).map(|(key, _)| match key {
+        // A name that is mistyped, or a group that is not there yet, looks like a user who is not in it.
+        &"group" => match conditions.group.iter().find(|name| !facts.groups.contains_key(*name)) {
+            Some(name) => format!("wants another group (this host knows no group {name:?})"),
+            None => "wants another group".to_owned(),
+        },
+        key => format!("wants another {key}"),
+    });
     unmet.or_else(|| refused.iter().find(|(_, hit)| *hit).map(|(key, _)| format!("excludes it by {key}")))
 }
 

@@ -83,7 +83,10 @@ impl Builder {
     fn add(&mut self, placement: Placement, placer: &mut Placer<'_>) -> Result<(), PlanError> {
         let Placement { origin, target, thing, optional, explicit } = placement;
         let Some((holder, ground)) = self.ground_below(&target) else {
-            // The root stands on nothing, and everything else on it.
+            // The root stands on nothing, and everything else on it. Where there is none, that has been said.
+            if !target.is_root() {
+                return Ok(());
+            }
             if !matches!(thing, Thing::Mount { node: Node::Directory, .. }) {
                 return Err(PlanError::Root { origin, kind: word(&thing) });
             }
@@ -91,7 +94,10 @@ impl Builder {
             return Ok(());
         };
         match ground {
-            Ground::Leaf(what) => Err(PlanError::BelowLeaf { origin, target, above: holder, what }),
+            Ground::Leaf(what) => {
+                let made_by = self.taken.get(&holder).map_or_else(|| origin.clone(), |(by, _)| by.clone());
+                Err(PlanError::BelowLeaf { origin, target, above: holder, what, made_by })
+            }
             Ground::Ours => {
                 let thing = match thing {
                     // There is nothing to hide in an empty tree; a mask is then an empty directory nobody can enter.
@@ -123,7 +129,7 @@ impl Builder {
                         Ok(())
                     }
                     Over::NeedsMountpoint(wanted) => {
-                        let found = fact.describe();
+                        let found = placer.facts.describe(look, &path);
                         Err(PlanError::Mountpoint { origin, target, holder, path, found, wanted })
                     }
                 }

@@ -91,14 +91,14 @@ impl Site {
                 Kind::Device => PathFact::Device,
                 Kind::Fifo => PathFact::Fifo,
                 Kind::Symlink => PathFact::Symlink(sys::path::link_text(place.as_fd())?),
-                Kind::Other => PathFact::Unreachable("not a file".to_owned()),
+                Kind::Other => PathFact::unreachable("not a file"),
             })
         };
         let found = sys::path::open(self.root.as_fd(), path.relative(), Links::Refuse).and_then(look);
         found.unwrap_or_else(|error| match Errno::from_raw_os_error(error.errno()) {
             Errno::NOENT => PathFact::Missing,
             Errno::LOOP => PathFact::ThroughSymlink,
-            _ => PathFact::Unreachable(error.reason()),
+            _ => PathFact::unreachable(error.reason()),
         })
     }
 
