@@ -29,6 +29,7 @@
 mod badinput;
 mod badsource;
 mod begun;
+mod culprits;
 mod deadfuse;
 mod discover;
 mod enter;
@@ -61,6 +62,7 @@ fn trials() -> Vec<Trial> {
         badinput::trials(),
         badsource::trials(),
         begun::trials(),
+        culprits::trials(),
         deadfuse::trials(),
         discover::trials(),
         identity::trials(),

@@ -41,10 +41,18 @@ const BATCH_FORGET: u32 = 42;
 impl Fuse {
     /// Mounts it, for everybody to use.
     pub fn mount(at: &Path, does: Server) -> Result<Self, Failed> {
+        Self::mount_with(at, does, "user_id=0,group_id=0,allow_other")
+    }
+
+    /// Mounts it as the user `uid` would, by whom alone it can be used.
+    pub fn mount_for(at: &Path, uid: u32, does: Server) -> Result<Self, Failed> {
+        Self::mount_with(at, does, &format!("user_id={uid},group_id={uid}"))
+    }
+
+    fn mount_with(at: &Path, does: Server, whose: &str) -> Result<Self, Failed> {
         use std::os::fd::AsRawFd;
         let connection = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        let options =
-            format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", connection.as_raw_fd());
+        let options = format!("fd={},rootmode=40000,{whose}", connection.as_raw_fd());
         let options = std::ffi::CString::new(options)?;
         rustix::mount::mount("tests", at, "fuse", MountFlags::NOSUID | MountFlags::NODEV, &*options)?;
         let end = Arc::new(AtomicBool::new(false));
@@ -57,16 +65,20 @@ impl Fuse {
         };
         Ok(Self { at: at.to_owned(), connection: Some(connection), server, end })
     }
-}
 
-impl Drop for Fuse {
-    fn drop(&mut self) {
+    /// The server is gone, and the mount is not: from here on the kernel answers, with ENOTCONN.
+    pub fn abandon(&mut self) {
         self.end.store(true, Ordering::Relaxed);
         if let Some(server) = self.server.take() {
             let _ = server.join();
         }
-        // The kernel answers for a server that is gone.
         self.connection = None;
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        self.abandon();
         let _ = rustix::mount::unmount(&self.at, UnmountFlags::DETACH);
     }
 }
