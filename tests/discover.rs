@@ -250,7 +250,7 @@ fn facts(found: &Found, policy: &Policy, subject: &Subject, asked: &[&str]) -> F
                 above = parent.parent();
             }
             let fact = match (follows, through, at(&path)) {
-                _ if nowhere => PathFact::Unreachable("Not a directory".to_owned()),
+                _ if nowhere => PathFact::unreachable("Not a directory"),
                 (false, true, _) => PathFact::ThroughSymlink,
                 (true, _, PathFact::Symlink(_) | PathFact::ThroughSymlink) => PathFact::Directory,
                 (_, _, fact) => fact,

@@ -127,8 +127,9 @@ impl Host {
             done
             cp -a /etc etc; mkdir mnt srv homes old
             rm -rf etc/session-sandbox; mkdir -p etc/session-sandbox/mounts.d
+            for path in \"$@\"; do mkdir -p .$path; mount --bind $path .$path; done
             pivot_root . old; umount -l /old; rmdir /old";
-        Run::new("sh").args(["-c", script]).finish()?.expect_code(0)?;
+        Run::new("sh").args(["-c", script, "sh"]).args(built()).finish()?.expect_code(0)?;
         std::fs::write(at, &map)?;
         Ok(Self { map })
     }
@@ -165,11 +166,36 @@ impl Host {
         Ok(User { name: name.to_owned(), uid, gid: uid, groups: gids, home: home.into() })
     }
 
-    /// The dry run of a user's login, which must have no finding.
+    /// The dry run of a user's login, which must have no finding; a session must come out as it says.
     fn clean_plan(&self, user: &str, service: &str) -> Result<String, Failed> {
         let plan = self.plan(user, service)?;
         ensure!(!plan.contains("to look at"), "{plan}");
+        self.lives_as_planned(user, service)?;
         Ok(plan)
+    }
+
+    /// What is mounted in a session is what the map says, by the word of `sessionctl diff`, of it and of its view.
+    fn lives_as_planned(&self, user: &str, service: &str) -> Verdict {
+        let mut session = self.session(user, service, "echo inside; read end").piped_input().start()?;
+        session.expect("inside")?;
+        let list = Run::new(SESSIONCTL).args(["list", "--json"]).finish()?.output()?;
+        let list: serde_json::Value = serde_json::from_str(&list)?;
+        let names: Vec<&str> = list["sessions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one["name"].as_str())
+            .collect();
+        ensure!(!names.is_empty(), "no session lives: {list}");
+        for name in names {
+            let diff = Run::new(SESSIONCTL).args(["diff", "--session", name]).finish()?;
+            ensure!(diff.code == Some(0), "{} {}", diff.stdout, diff.stderr);
+        }
+        let diff = Run::new(SESSIONCTL).arg("diff").finish()?;
+        ensure!(diff.code == Some(0), "{} {}", diff.stdout, diff.stderr);
+        session.close_input();
+        session.finish()?;
+        self.until_empty()
     }
 
     fn plan(&self, user: &str, service: &str) -> Result<String, Failed> {
@@ -210,6 +236,12 @@ impl Host {
     }
 }
 
+/// Where the programs were built, which may be below one of the folders that a host is made without.
+fn built() -> Vec<&'static Path> {
+    let folders = [Path::new(SESSION_ENTER).parent(), Some(Path::new(env!("CARGO_TARGET_TMPDIR")))];
+    folders.into_iter().flatten().filter(|folder| folder.exists()).collect()
+}
+
 fn own_folder(path: &str, uid: u32) -> Verdict {
     std::fs::create_dir_all(path)?;
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o750))?;
@@ -233,7 +265,8 @@ fn only_these_are_writable(mountinfo: &str, places: &[&str]) -> Verdict {
         ensure!(mount.has("nosuid"), "programs gain rights: {mount:?}");
         ensure!(mount.has("nodev") || mount.at.starts_with("/dev"), "devices work: {mount:?}");
         let kernels = mount.at == "/proc" || mount.at.starts_with("/dev");
-        let known = kernels || places.contains(&mount.at.as_str());
+        let ours = built().iter().any(|folder| folder.starts_with(&mount.at) && mount.at != "/");
+        let known = kernels || ours || places.contains(&mount.at.as_str());
         ensure!(mount.has("ro") || known, "this can be written to: {mount:?}");
     }
     Ok(())
