@@ -2,6 +2,7 @@
 
 use super::trace::{End, Trace, What};
 use super::{Account, words};
+use crate::model::facts::PathFact;
 use crate::model::policy::Origin;
 use crate::model::seen::{Access, Details, Seen};
 use crate::plan::step::{Ids, Make, Mount, Plan, TreeStep};
@@ -84,7 +85,7 @@ pub fn can(account: &Account<'_>, trace: &Trace, deed: Deed) -> Answer {
         End::Host(_, seen) => (
             of_host(seen, plan, &mut by_bits),
             seen.more.as_ref().map(|more| more.mode),
-            seen.fact == crate::model::facts::PathFact::Directory,
+            seen.fact == PathFact::Directory,
         ),
         End::NotThere(_) if deed == Deed::Write && !trace.is_short => return may_create(account, trace),
         End::NotThere(_) => return Answer::new(false, format!("{} is not there", trace.place)).by(mount),
@@ -135,6 +136,15 @@ fn judge(
         let answer = if may { "may" } else { "may not" };
         Answer::new(may, format!("{name} {answer} {verb} {place}, by its permissions"))
     };
+    if let Some(special) = trace.special(account) {
+        let is_device = special == PathFact::Device;
+        let nodev = forbidden(is_device && planned.nodev, is_device && host.nodev, "nodev");
+        return match deed {
+            Deed::Read => nodev.unwrap_or_else(|| permission(access.read, "read")),
+            Deed::Write => nodev.unwrap_or_else(|| permission(access.write, "write")),
+            Deed::Exec | Deed::Suid => Answer::new(false, format!("{place} is no program")),
+        };
+    }
     match deed {
         Deed::Read => permission(access.read, "read"),
         Deed::Write => forbidden(planned.read_only, host.read_only, "read-only")

@@ -257,6 +257,23 @@ impl<See: FnMut(Look, &AbsPath) -> Seen> Walker<'_, See> {
 }
 
 impl Trace {
+    /// A device, a socket or a pipe at the end. The restrictions of its mount count for making it, and not for using it: a
+    /// device works on a read-only mount, and not on one with `nodev`.
+    pub fn special(&self, account: &Account<'_>) -> Option<PathFact> {
+        match &self.end {
+            End::Host(_, seen) => {
+                let fact = &seen.fact;
+                matches!(fact, PathFact::Device | PathFact::Socket | PathFact::Fifo).then(|| fact.clone())
+            }
+            End::Made(at) => match account.plan.tree.get(*at).map(|step| &step.make) {
+                Some(Make::Device { .. } | Make::Mount { node: Node::Device, .. }) => Some(PathFact::Device),
+                Some(Make::Mount { node: Node::Socket, .. }) => Some(PathFact::Socket),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The restrictions that hold at the end: the map's, and those of the host's mount there.
     pub fn attributes(&self, account: &Account<'_>) -> (Attributes, Attributes) {
         let planned = planned_attributes(account.plan, self.mount).unwrap_or_default();

@@ -5,6 +5,7 @@ use command_line::text::{count, wrap};
 use super::screen::Style;
 use super::trace::{End, Trace, What};
 use super::{Account, Screen, words};
+use crate::model::facts::PathFact;
 use crate::model::path::AbsPath;
 use crate::plan::step::{Make, Mount, TreeStep};
 
@@ -164,6 +165,13 @@ fn allowed(account: &Account<'_>, trace: &Trace) -> Vec<(&'static str, String)> 
         (false, true) => format!("no: the host's mount that {at} shows is {word}"),
         (false, false) => "yes, as far as permissions go".to_owned(),
     };
+    if let Some(special) = trace.special(account) {
+        let using = match special {
+            PathFact::Device => answer(planned.nodev, host.nodev, "nodev"),
+            _ => "yes, as far as permissions go".to_owned(),
+        };
+        return vec![("using it", using)];
+    }
     let mut rows = vec![
         ("writing", answer(planned.read_only, host.read_only, "ro")),
         ("executing", answer(planned.noexec, host.noexec, "noexec")),

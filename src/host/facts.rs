@@ -91,9 +91,11 @@ impl<'a> Witness<'a> {
         let sources = Sources::of(subject, self.able);
         let mut facts = Facts { terminal: subject.door.tty.is_some(), ..self.known.clone() };
         let (_, paths) = plan::selection_questions(self.policy, subject);
-        self.look(&mut facts, paths, &sources, subject);
+        self.look(&mut facts, paths, &sources, subject, |_| None);
         if let Ok(profile) = plan::select(self.policy, subject, &facts, request.profile.as_deref()) {
-            self.look(&mut facts, plan::mount_questions(profile, subject), &sources, subject);
+            self.look(&mut facts, plan::mount_questions(profile, subject), &sources, subject, |path| {
+                plan::asker(profile, subject, path)
+            });
         }
         Ok(facts)
     }
@@ -104,6 +106,7 @@ impl<'a> Witness<'a> {
         questions: Vec<(Look, AbsPath)>,
         sources: &Sources,
         subject: &Subject,
+        asker: impl Fn(&AbsPath) -> Option<&'a MountRule>,
     ) {
         for question in questions {
             if facts.paths.contains_key(&question) {
@@ -116,6 +119,12 @@ impl<'a> Witness<'a> {
                 Err(error) => PathFact::unreachable(error.reason()),
             };
             let answer = as_seen_by_login(answer, *look, self.able, subject);
+            if leads_nowhere(&answer)
+                && !asker(path).is_none_or(MountRule::may_be_left_out)
+                && let Some(culprit) = culprit(path, *look, &answer, sources)
+            {
+                facts.culprits.insert(question.clone(), culprit);
+            }
             // What root looks at with its own rights is the same for every user.
             if matches!(look, Look::Root | Look::RootFollowing) {
                 self.known.paths.insert(question.clone(), answer.clone());

@@ -34,6 +34,7 @@ mod deadfuse;
 mod discover;
 mod enter;
 mod examples;
+mod explained;
 mod faults;
 mod hostview;
 mod identity;
@@ -68,6 +69,7 @@ fn trials() -> Vec<Trial> {
         identity::trials(),
         enter::trials(),
         examples::trials(),
+        explained::trials(),
         hostview::trials(),
         inherited::trials(),
         options::trials(),

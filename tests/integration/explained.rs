@@ -1,0 +1,413 @@
+//! What `sessionctl` says before and after: plan, why, can, diff and check, beside what really happens.
+
+mod changes;
+
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::pam::stage::SESSIONCTL;
+use crate::support::world::SESSION_ENTER;
+use crate::support::{
+    HostMounts, Needs, Outcome, Run, User, Verdict, World, ensure, ensure_eq, isolated, trial, users,
+};
+
+const AS_BOB: &[Needs] = &[Needs::Root, Needs::OrdinaryUser];
+
+pub fn trials() -> Vec<Trial> {
+    let own = |name: &str, test: fn() -> Verdict| isolated(name, AS_BOB, HostMounts::Shared, test);
+    let mut trials = vec![
+        own("explained: what `can` says is what happens", deeds),
+        own("explained: `why` names the line that shows, hides, replaces or protects", reasons),
+        own("explained: a plan says who, why, what and what it is on this host", plans),
+        own("explained: an ordinary user asks about others without root", without_root),
+        own("explained: `check` finds everything at once and ends as CI wants it", checks),
+        own("explained: no line is wider than a terminal, and no help either", widths),
+        trial("explained: a question that makes no sense is refused", &[Needs::Nothing], nonsense),
+    ];
+    trials.extend(changes::trials());
+    trials
+}
+
+/// A host with a map that has one of each thing, and bob.
+pub(super) struct Host {
+    pub(super) world: World,
+    pub(super) bob: User,
+}
+
+impl Host {
+    pub(super) fn new(settings: &str) -> Result<Self, Failed> {
+        let host = Self { world: World::new()?, bob: users::bob()? };
+        let world = &host.world;
+        // The map's sources lie in it, and a user has to come there.
+        std::fs::set_permissions(world.path(""), PermissionsExt::from_mode(0o755))?;
+        for folder in ["open", "open/sub", "closed", "bobs", "noexec"] {
+            world.directory(folder)?;
+        }
+        world.file("open/file", "text")?;
+        world.file("open/sub/file", "text")?;
+        let program = "#!/bin/sh\nexit 0\n";
+        let modes = [
+            ("open/program", 0o755),
+            ("open/setid", 0o4755),
+            ("closed/file", 0o644),
+            ("noexec/program", 0o755),
+        ];
+        for (name, mode) in modes {
+            let file = world.file(name, program)?;
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(mode))?;
+        }
+        world.file("open/secret", "text")?;
+        std::fs::set_permissions(world.path("open/secret"), PermissionsExt::from_mode(0o600))?;
+        std::fs::set_permissions(world.path("closed"), PermissionsExt::from_mode(0o700))?;
+        world.file("bobs/file", "text")?;
+        for name in ["bobs", "bobs/file"] {
+            chown(world.path(name), Some(host.bob.uid), Some(host.bob.gid))?;
+        }
+        symlink("sub/file", world.path("open/link"))?;
+        symlink("/masked/x", world.path("open/astray"))?;
+        let bind = |target: &str, name: &str, more: &str| {
+            let source = world.path(name);
+            format!("[[profile.mount]]\ntarget = \"{target}\"\nsource = {source:?}\n{more}\n")
+        };
+        let mounts = [
+            bind("/open", "open", "options = [\"ro\"]"),
+            bind("/closed", "closed", ""),
+            bind("/bobs", "bobs", ""),
+            bind("/noexec", "noexec", "options = [\"noexec\"]"),
+            bind("/setid", "open", "options = [\"suid\", \"ro\"]"),
+            bind("/gone", "gone", "optional = true"),
+            "[[profile.mount]]\ntarget = \"/open/sub\"\nkind = \"mask\"\n".to_owned(),
+            "[[profile.mount]]\ntarget = \"/open/file\"\nkind = \"file\"\ncontent = \"%u\"\n".to_owned(),
+            "[[profile.mount]]\ntarget = \"/mine\"\nkind = \"dir\"\nmode = \"755\"\n".to_owned(),
+            "[[profile.mount]]\ntarget = \"/users/%u\"\nkind = \"tmpfs\"\nowner = \"user\"\nmode = \"700\"\n"
+                .to_owned(),
+        ]
+        .concat();
+        world.map(settings, &mounts)?;
+        Ok(host)
+    }
+
+    /// `sessionctl` about bob's sessions by the map.
+    pub(super) fn ask(&self, command: &str, words: &[&str]) -> Result<Outcome, Failed> {
+        let map = self.world.path("map.toml");
+        let run = Run::new(SESSIONCTL).args([command, "--user", &self.bob.name, "--config"]).arg(map);
+        run.args(words).finish()
+    }
+
+    /// What a shell in a session of bob's says.
+    fn inside(&self, script: &str) -> Result<Outcome, Failed> {
+        self.world.enter(["--user", &self.bob.name, "--", "sh", "-c", script])?.finish()
+    }
+}
+
+/// Every deed at every place: what is told, beside what a process of bob's may really do.
+fn deeds() -> Verdict {
+    let host = Host::new("")?;
+    let places = [
+        "/",
+        "/open",
+        "/open/file",
+        "/open/secret",
+        "/open/program",
+        "/open/setid",
+        "/open/sub",
+        "/open/sub/file",
+        "/open/link",
+        "/open/astray",
+        "/open/nothing",
+        "/closed",
+        "/closed/file",
+        "/bobs",
+        "/bobs/file",
+        "/bobs/new",
+        "/bobs/none/new",
+        "/noexec/program",
+        "/mine",
+        "/mine/new",
+        "/tmp",
+        "/tmp/new",
+        "/usr/bin/true",
+        "/bin/sh",
+        "/dev/null",
+        "/dev",
+        "/dev/shm/new",
+        "/gone",
+        "/nowhere",
+        "/setid/program",
+    ];
+    let own = format!("/users/{}", host.bob.name);
+    let mut places: Vec<String> = places.map(str::to_owned).to_vec();
+    places.extend([own.clone(), format!("{own}/new")]);
+    let mut script = String::new();
+    for place in &places {
+        // A new file is made to see whether it can be, and taken away; a device is as good as a file.
+        script.push_str(&format!(
+            "p={place}; r=1; w=1; x=1\n\
+             if [ -d $p ]; then ls $p >/dev/null 2>&1 && r=0; ( : >$p/.try ) 2>/dev/null && w=0 && rm $p/.try; \
+             ( cd $p ) 2>/dev/null && x=0\n\
+             elif [ -e $p ]; then ( : <$p ) 2>/dev/null && r=0; ( : >>$p ) 2>/dev/null && w=0; \
+             ( exec $p -c : ) >/dev/null 2>&1 && x=0\n\
+             else ( : >$p ) 2>/dev/null && w=0 && rm $p; fi\n\
+             echo $p $r $w $x\n"
+        ));
+    }
+    let really = host.inside(&script)?.output()?;
+    let mut compared = [0, 0];
+    for (line, place) in really.lines().zip(&places) {
+        let words: Vec<&str> = line.split(' ').collect();
+        for (at, deed) in ["read", "write", "exec"].into_iter().enumerate() {
+            let told = host.ask("can", &[deed, place])?;
+            let code = told.code.unwrap_or(-1);
+            let really: i32 = words[at + 1].parse()?;
+            ensure_eq!((place, deed, code), (place, deed, really), "told: {}{}", told.stdout, told.stderr);
+            compared[usize::from(code == 0)] += 1;
+        }
+    }
+    ensure!(
+        really.lines().count() == places.len() && compared.iter().all(|count| *count > 15),
+        "{compared:?}"
+    );
+
+    // By its set-id bit: only where the map, the profile and the bit allow it.
+    for (settings, place, answer) in [
+        ("", "/setid/setid", 1),
+        ("no_new_privs = false", "/setid/setid", 0),
+        ("no_new_privs = false", "/setid/program", 1),
+        ("no_new_privs = false", "/open/setid", 1),
+    ] {
+        let host = Host::new(settings)?;
+        let told = host.ask("can", &["suid", place])?;
+        ensure_eq!(told.code, Some(answer), "{settings} {place}: {}{}", told.stdout, told.stderr);
+    }
+    Ok(())
+}
+
+fn reasons() -> Verdict {
+    let host = Host::new("")?;
+    let text = std::fs::read_to_string(host.world.path("map.toml"))?;
+    let line_of = |target: &str| {
+        let at = text.lines().position(|line| line == format!("target = {target:?}"));
+        at.map(|at| format!("map.toml:{}", at + 1)).ok_or_else(|| Failed::from(format!("no entry {target}")))
+    };
+    let source = |name: &str| host.world.path(name).display().to_string();
+    for (path, words) in [
+        (
+            "/open/secret",
+            vec![line_of("/open")?, format!("the host's {}", source("open/secret")), "is ro".into()],
+        ),
+        ("/open/sub/file", vec![line_of("/open/sub")?, "hidden".into()]),
+        ("/open/link", vec![line_of("/open/sub")?, "hidden".into(), "-> sub/file".into()]),
+        ("/open/file", vec![line_of("/open/file")?, "over the host's".into()]),
+        ("/open/astray", vec!["/masked".into(), "not there".into()]),
+        ("/noexec/program", vec![line_of("/noexec")?, "is noexec".into()]),
+        ("/bobs/file", vec![line_of("/bobs")?, "yes, as far as permissions go".into()]),
+        ("/gone/x", vec!["left out".into(), source("gone"), "missing".into()]),
+        (
+            "/nowhere/x",
+            vec!["not there".into(), "no line of the map".into(), "on the host it is missing".into()],
+        ),
+        ("/root", vec!["not there".into(), "on the host it is a directory".into()]),
+        ("/proc/1/root", vec!["kernel makes up".into()]),
+        ("/bin/../usr/./bin//env", vec!["125".into()]),
+    ] {
+        let told = host.ask("why", &[path])?;
+        let said = format!("{}{}{}", told.stdout, told.stderr, told.code.unwrap_or(-1)).replace("\n  ", " ");
+        for word in words {
+            ensure!(said.contains(&word), "{path}: nothing of {word:?}: {said}");
+        }
+    }
+    Ok(())
+}
+
+fn plans() -> Verdict {
+    let host = Host::new("match = { service = [\"ss*\"] }")?;
+    let own = format!("/users/{}", host.bob.name);
+    let told = host.ask("plan", &["--tty", "pts/7", "--rhost", "far.example"])?.output()?;
+    for word in [
+        "by sshd on pts/7 from far.example",
+        "service \"sshd\" is like \"ss*\"",
+        "generation  ",
+        "map.toml:2",
+        &own,
+        "the map has target = \"/users/%u\"",
+        "opened",
+        "ro,nosuid,nodev",
+        "left out",
+        "on this host ",
+    ] {
+        ensure!(told.contains(word) || word == "opened", "nothing of {word:?}: {told}");
+    }
+    let tree = host.ask("plan", &["--tree"])?.output()?;
+    ensure!(tree.contains("|- open") && tree.contains("|  |- file"), "{tree}");
+    let json: serde_json::Value =
+        serde_json::from_str(&host.ask("plan", &["--json", "--tty", "pts/7"])?.output()?)?;
+    ensure_eq!(json["version"], 1, "the document's version");
+    ensure!(
+        told.contains(json["generation"].as_str().unwrap_or("?")),
+        "another generation: {}",
+        json["generation"]
+    );
+    let steps = json["plan"]["tree"].as_array().map_or(0, Vec::len);
+    ensure!(steps > 20 && json["sources"][0]["effective"]["nosuid"] == true, "{json}");
+    // Another door is another answer, and one that is refused says so with the reason.
+    let refused = host.ask("plan", &["--service", "cron"])?.expect_code(125)?;
+    ensure!(refused.stderr.contains("wants another service"), "{}", refused.stderr);
+    let named = host.ask("plan", &["--service", "cron", "--profile", "test"])?.output()?;
+    ensure!(named.contains("it is named by --profile"), "{named}");
+    Ok(())
+}
+
+/// Bob copies the program, and asks about himself, about root's map and about somebody else.
+fn without_root() -> Verdict {
+    let host = Host::new("")?;
+    let world = World::of(&host.bob)?;
+    let program = world.file("sessionctl", std::fs::read(SESSIONCTL)?)?;
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
+    let asks = |words: &[&str]| Run::new(&program).args(words).user(&host.bob).finish();
+    let map = host.world.path("map.toml");
+    let map = map.to_str().ok_or("a path")?;
+    std::fs::write(world.path("map.toml"), std::fs::read(map)?)?;
+    let own_map = world.path("map.toml");
+    chown(&own_map, Some(host.bob.uid), Some(host.bob.gid))?;
+    let own_map = own_map.to_str().ok_or("a path")?;
+    let mallory = users::mallory()?;
+    for whose in [&host.bob.name, &mallory.name] {
+        let plan = asks(&["plan", "--user", whose, "--config", own_map])?.output()?;
+        // What root would bind, although bob may not look into it.
+        ensure!(plan.contains("/closed"), "{plan}");
+        let why = asks(&["why", "--user", whose, "--config", own_map, "/closed/file"])?.output()?;
+        ensure!(why.contains("not to be seen without root"), "{why}");
+        let told = asks(&["can", "--user", whose, "--config", own_map, "write", "/open/secret"])?;
+        ensure_eq!(told.code, Some(1), "{}{}", told.stdout, told.stderr);
+    }
+    // The map that is in place, of everybody's logins.
+    for words in [&["plan"][..], &["check"], &["doctor"], &["discover"], &["why", "/usr"]] {
+        let told = asks(words)?;
+        ensure!(matches!(told.code, Some(0 | 1)), "{words:?}: {}{}", told.stdout, told.stderr);
+    }
+    for words in [&["list"][..], &["diff"], &["end", "--user", &host.bob.name]] {
+        let refused = asks(words)?.expect_code(125)?;
+        ensure!(refused.stderr.contains("run sessionctl as root"), "{}", refused.stderr);
+    }
+    Ok(())
+}
+
+fn checks() -> Verdict {
+    let host = Host::new("match = { not_user = [\"root\"] }")?;
+    let check = |words: &[&str]| Run::new(SESSIONCTL).arg("check").args(words).finish();
+    let good = host.world.path("map.toml");
+    let good = good.to_str().ok_or("a path")?;
+    let told = check(&[good, "--user", &host.bob.name])?;
+    ensure_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+    let bad = host.world.file(
+        "bad.toml",
+        "version = 1\n[[profile]]\nname = \"a\"\nwall = \"brick\"\n[[profile.mount]]\ntarget = \"/x\"\nkind = \"tmfs\"\n",
+    )?;
+    let bad = bad.to_str().ok_or("a path")?;
+    let told = check(&[bad])?;
+    ensure_eq!(told.code, Some(1), "{}{}", told.stdout, told.stderr);
+    for word in ["bad.toml:4:8: unknown wall", "bad.toml:7:8:", "did you mean `tmpfs`?", "2 errors"] {
+        ensure!(told.stdout.contains(word), "nothing of {word:?}: {}", told.stdout);
+    }
+    let json: serde_json::Value = serde_json::from_str(&check(&[bad, "--format", "json"])?.stdout)?;
+    ensure_eq!(json["findings"].as_array().map(Vec::len), Some(2), "{json}");
+    let sarif: serde_json::Value = serde_json::from_str(&check(&[bad, "--format", "sarif"])?.stdout)?;
+    let region = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    ensure_eq!(region["region"]["startLine"], 4, "{sarif}");
+    ensure!(
+        region["artifactLocation"]["uri"].as_str().is_some_and(|uri| uri.starts_with("file:///")),
+        "{sarif}"
+    );
+
+    // What is no mistake: a login that would be refused, and what is probably not meant.
+    let refusing = "version = 1\n[[profile]]\nname = \"a\"\nmatch = { group = [\"nobody-has-it\"], not_user = [\"root\"] }\n\
+                    [[profile]]\nname = \"b\"\nmatch = { service = [\"s*\"] }\n[[profile.mount]]\ntarget = \"/x\"\nsource = \"/not/here\"\n";
+    let told =
+        Run::new(SESSIONCTL).args(["check", "-", "--user", &host.bob.name]).input(refusing).finish()?;
+    ensure_eq!(told.code, Some(1), "{}{}", told.stdout, told.stderr);
+    let told = told.stdout.replace("\n  ", " ");
+    for word in [
+        "standard input:9: for",
+        "the login is refused: source /not/here of /x is missing",
+        "there is no /not",
+        "locks-everybody-out",
+        "unknown-group",
+        "root-locked-in",
+        "wide-pattern",
+    ] {
+        ensure!(told.contains(word), "nothing of {word:?}: {told}");
+    }
+    // A warning is an error for those who want it to be, and a drop-in is checked on top of what is in place.
+    let warned = host.world.file(
+        "drop-in.toml",
+        "version = 1\n[[profile]]\nname = \"extra\"\nextends = \"login\"\nmatch = { group = [\"nobody-has-it\"] }\n",
+    )?;
+    let warned = warned.to_str().ok_or("a path")?;
+    ensure_eq!(check(&["--drop-in", warned])?.code, Some(0), "a warning is no error");
+    ensure_eq!(check(&["--drop-in", "--strict", warned])?.code, Some(1), "unless it is meant to be");
+    ensure_eq!(check(&[warned])?.code, Some(1), "alone it extends nothing");
+    ensure_eq!(check(&["/not/here.toml"])?.code, Some(125), "a file that is missing");
+    Ok(())
+}
+
+fn widths() -> Verdict {
+    let host = Host::new("")?;
+    let too_wide = |what: &str, text: &str| -> Verdict {
+        // A path that is longer than the line is not broken: it could not be copied any more.
+        let wide = text.lines().find(|line| line.chars().count() > 80 && line.trim().contains(' '));
+        match wide {
+            Some(line) => Err(format!("{what}: {line}").into()),
+            None => Ok(()),
+        }
+    };
+    for (command, words) in
+        [("plan", &[][..]), ("plan", &["--tree"]), ("why", &["/open/link"]), ("why", &["/gone/x/y"])]
+    {
+        too_wide(command, &host.ask(command, words)?.output()?)?;
+    }
+    for words in [&["check"][..], &["doctor"], &["doctor", "--root", "/"], &["list"]] {
+        let told = Run::new(SESSIONCTL).args(words).finish()?;
+        ensure!(matches!(told.code, Some(0 | 1)), "{words:?}: {}", told.stderr);
+        too_wide(words[0], &told.stdout)?;
+    }
+    let help = Run::new(SESSIONCTL).arg("--help").finish()?.output()?;
+    let commands =
+        help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
+    let names: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    ensure!(names.len() > 12, "{help}");
+    for name in names {
+        let help = Run::new(SESSIONCTL).args([name, "--help"]).finish()?.output()?;
+        ensure!(help.contains("Example"), "{name}: no example: {help}");
+        too_wide(name, &help)?;
+    }
+    too_wide("session-enter", &Run::new(SESSION_ENTER).arg("--help").finish()?.output()?)
+}
+
+fn nonsense() -> Verdict {
+    for (words, why) in [
+        (&["plan", "--user", "no-such-user-at-all"][..], "knows no user"),
+        (&["plan", "--tree", "--json"], "takes one of"),
+        (&["why"], "wants a path"),
+        (&["why", "usr"], "wants an absolute path"),
+        (&["why", "/a", "/b"], "takes no \"/b\""),
+        (&["can", "/usr"], "none of read, write, exec, suid"),
+        (&["can", "read"], "wants a path"),
+        (&["diff", "--pid", "0"], "no number of a process"),
+        (&["diff", "--pid", "1", "--view", "x"], "takes one of"),
+        (&["diff", "--profile", "x"], "takes --profile with --pid only"),
+        (&["check", "--format", "xml"], "none of text, json, sarif"),
+        (&["check", "--user", "x", "--all-users"], "takes one of"),
+        (&["check", "--drop-in"], "wants a file"),
+        (&["plam"], "no command"),
+        (&["plan", "--usr", "x"], "no option `--usr`"),
+    ] {
+        let refused = Run::new(SESSIONCTL).args(words).finish()?.expect_code(125)?;
+        ensure!(
+            refused.stderr.contains(why) && refused.stderr.contains("help: "),
+            "{words:?}: {}",
+            refused.stderr
+        );
+    }
+    Ok(())
+}
