@@ -61,7 +61,7 @@ const EDGES: [(&str, &[&str], &str); 16] = [
     ),
     (
         "check",
-        &["config", "error", "host", "model", "plan", "setup"],
+        &["config", "error", "host", "model", "plan", "setup", "sys"],
         "a map is read, and plans are made of it for this host's users; nothing is carried out",
     ),
     (

@@ -6,6 +6,7 @@ use super::{Finding, Severity};
 use crate::host::Census;
 use crate::model::policy::{Policy, Profile, Wall};
 use crate::setup::Site;
+use crate::sys::user::GroupEntry;
 
 /// Where PAM's services are.
 const SERVICES: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
@@ -16,12 +17,11 @@ const SHOWN_MAX: usize = 6;
 
 pub(super) fn findings(policy: &Policy, census: &Census) -> Vec<Finding> {
     let services = services();
-    let names: BTreeSet<&str> = census.names().collect();
     let mut found = Vec::new();
     for profile in &policy.profiles {
         let conditions = &profile.matches;
         for group in conditions.group.iter().chain(&conditions.not_group) {
-            if !census.groups.contains_key(group) {
+            if census.group(group).is_none() {
                 let text = format!("profile {:?}: this host has no group {group:?}", profile.name);
                 let finding = Finding::new(Severity::Warning, "unknown-group", text).at(&profile.origin);
                 found.push(
@@ -30,7 +30,7 @@ pub(super) fn findings(policy: &Policy, census: &Census) -> Vec<Finding> {
             }
         }
         for user in &conditions.user {
-            if !names.contains(user.as_str()) && user != "root" {
+            if census.named(user).next().is_none() && user != "root" {
                 let text =
                     format!("profile {:?}: this host lists no user {user:?} who can log in", profile.name);
                 let finding = Finding::new(Severity::Note, "unknown-user", text).at(&profile.origin);
@@ -77,21 +77,20 @@ fn managers(profile: &Profile, census: &Census) -> Option<Finding> {
     if by_hand_only || !conditions.user.is_empty() || !profile.settings.no_new_privs {
         return None;
     }
-    let ids = |names: &[String]| -> Vec<u32> {
-        names.iter().filter_map(|name| census.groups.get(name)).copied().collect()
+    let known = |names: &[String]| -> Vec<&GroupEntry> {
+        names.iter().filter_map(|name| census.group(name)).collect()
     };
-    let (wanted, refused) = (ids(&conditions.group), ids(&conditions.not_group));
-    let all: Vec<(usize, &str)> = census.names().enumerate().collect();
-    let managers = MANAGERS.into_iter().filter_map(|name| Some((name, *census.groups.get(name)?)));
-    for (group, gid) in managers {
-        let is_meant = |(at, name): &&(usize, &str)| {
-            let is_in = |groups: &[u32]| groups.iter().any(|group| census.is_in(*at, *group));
-            census.is_in(*at, gid)
-                && (conditions.group.is_empty() || is_in(&wanted))
-                && !is_in(&refused)
-                && !conditions.not_user.iter().any(|user| user == name)
+    let (wanted, refused) = (known(&conditions.group), known(&conditions.not_group));
+    for group in MANAGERS.into_iter().filter_map(|name| census.group(name)) {
+        let is_in = |at: usize, groups: &[&GroupEntry]| groups.iter().any(|group| census.is_in(at, group));
+        let is_meant = |at: &usize| {
+            let named =
+                census.name(*at).is_some_and(|name| conditions.not_user.iter().any(|user| user == name));
+            (conditions.group.is_empty() || is_in(*at, &wanted)) && !is_in(*at, &refused) && !named
         };
-        let meant: Vec<&str> = all.iter().filter(is_meant).map(|(_, name)| *name).collect();
+        let meant: Vec<&str> =
+            census.members(group).filter(is_meant).filter_map(|at| census.name(at)).collect();
+        let group = &group.name;
         if !meant.is_empty() {
             let text = format!(
                 "profile {:?} also matches members of {group:?}, for whom sudo does not work inside: {}",

@@ -61,8 +61,9 @@ impl Report {
             return format!("{of}: {found}");
         }
         format!(
-            "{of}: {found}; {} profiles, planned for {} of {} users by {}",
+            "{of}: {found}; {} {}, planned for {} of {} users by {}",
             self.profiles,
+            if self.profiles == 1 { "profile" } else { "profiles" },
             self.users,
             self.users_known,
             self.doors.join(", ")

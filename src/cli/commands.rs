@@ -197,8 +197,8 @@ const CAN: Command = Command {
 const DIFF: Command = Command {
     name: "diff",
     usage: &[
-        "[--user NAME | --view VIEW | --session NAME] [--json]",
-        "--pid PID [--user NAME] [--profile NAME] [--json]",
+        "[--user NAME | --view VIEW | --session NAME] [--config FILE] [--json]",
+        "--pid PID [--user NAME] [--profile NAME] [--config FILE] [--json]",
     ],
     about: "Compare what is mounted in a living view with what the map says now",
     details: &[
@@ -207,7 +207,12 @@ const DIFF: Command = Command {
     ],
     words: Words::None,
     options: &[
-        Flag::with("user", "NAME", Hint::User, "The views of this user; with --pid, whose plan"),
+        Flag::with(
+            "user",
+            "NAME",
+            Hint::User,
+            "The views of this user; with --pid whose plan, if not that of the process's owner",
+        ),
         VIEW,
         SESSION,
         Flag::with("pid", "PID", Hint::Any, "What this process sees, by the number that this host gives it"),
@@ -224,7 +229,7 @@ const DIFF: Command = Command {
 
 const CHECK: Command = Command {
     name: "check",
-    usage: &["[[--drop-in] FILE...] [--user NAME | --all-users] [--strict] [--format text|json|sarif]"],
+    usage: &["[[--drop-in] FILE...] [--user NAME | --all-users] [--strict] [--format text | json | sarif]"],
     about: "Show everything that is wrong with a map, before somebody logs in",
     details: &[
         "Every mistake at once, each with its line; whose logins would be refused; what is allowed and probably not \

@@ -86,7 +86,11 @@ pub(super) fn propagation(mounts: &[Mount], policy: Option<&Policy>) -> Vec<Find
                 rule.origin, mount.at
             );
             let help = format!("`mount --make-rshared {}`, before sessions start", mount.at);
-            findings.push(Finding::new(Verdict::Note, ABOUT, text).help(help));
+            let finding = Finding::new(Verdict::Note, ABOUT, text).help(help);
+            // A profile that extends another one has its entries, from the same lines.
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
         }
     }
     findings

@@ -205,7 +205,8 @@ fn module(site: &Site) -> Result<Vec<Finding>, Error> {
     let folders = setup::module_folders(site)?;
     let any = folders.iter().any(|(_, presence)| *presence == Presence::Good);
     if folders.is_empty() {
-        findings.push(Finding::new(Verdict::Wrong, "module", "there is no folder with modules of PAM"));
+        let text = "there is no folder with modules of PAM";
+        findings.push(Finding::new(Verdict::Wrong, "module", text).help("install PAM, then this package"));
     }
     for (folder, presence) in folders {
         findings.push(match presence {

@@ -1,7 +1,9 @@
 //! May this user do that, there?
 
+use command_line::text::wrap;
+
 use super::trace::{End, Trace, What};
-use super::{Account, words};
+use super::{Account, Screen, words};
 use crate::model::facts::PathFact;
 use crate::model::policy::Origin;
 use crate::model::seen::{Access, Details, Seen};
@@ -45,12 +47,16 @@ impl Answer {
         self
     }
 
-    /// One line, and a second one for what was not looked at.
-    pub fn text(&self) -> String {
+    /// A sentence, and a second one for what was not looked at.
+    pub fn text(&self, screen: Screen) -> String {
         let yes = if self.yes { "yes" } else { "no" };
         let origin = self.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
-        let but = self.but.as_ref().map(|but| format!("\n  but: {but}")).unwrap_or_default();
-        format!("{yes}: {}{origin}{but}", self.because)
+        let mut text = wrap(&format!("{yes}: {}{origin}", self.because), "", "  ", screen.width);
+        if let Some(but) = &self.but {
+            text.push('\n');
+            text.push_str(&wrap(&format!("but: {but}"), "  ", "    ", screen.width));
+        }
+        text
     }
 }
 

@@ -167,7 +167,11 @@ fn difference(
     // The kernel rounds up to whole pages.
     (size.1 < size.0 || size.1 >= size.0 + PAGE_MAX).then(|| {
         let what = format!("holds {} bytes, and the plan has {}", size.1, size.0);
-        say(what, "remounted inside with another size, which takes root")
+        let because = match is_old {
+            true => "the map has another size there since the view was built, or it was remounted inside",
+            false => "remounted inside with another size, which takes root",
+        };
+        say(what, because)
     })?
 }
 

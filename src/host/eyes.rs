@@ -1,18 +1,18 @@
 //! Looking at paths of the host for whoever explains a plan: with the rights with which a login would, as far as the
 //! caller has them.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
 use super::facts::refusal;
-use super::mounts::own_mounts;
+use super::mounts::{mount_of_number, own_mounts};
 use super::patience;
 use super::source::Sources;
-use crate::error::Error;
 use crate::model::facts::{Look, PathFact};
-use crate::model::mounts::{MountEntry, MountTable};
+use crate::model::mounts::MountEntry;
 use crate::model::path::AbsPath;
 use crate::model::seen::{Access, Details, Seen};
 use crate::model::subject::Subject;
@@ -26,27 +26,20 @@ pub struct Eyes {
     as_user: bool,
     /// Is the caller somebody else than who will open the login?
     is_outsider: bool,
-    mounts: HashMap<u64, MountEntry>,
-    table: MountTable,
+    /// The mounts that were looked at: a host may have ten thousand, and a map needs five.
+    mounts: RefCell<HashMap<u64, Option<MountEntry>>>,
 }
 
 impl Eyes {
     /// For what `subject`'s logins find.
-    pub fn of(subject: &Subject) -> Result<Self, Error> {
+    pub fn of(subject: &Subject) -> Self {
         let uid = sys::user::own_uid();
-        let table = own_mounts()?;
-        Ok(Self {
+        Self {
             sources: Sources::of(subject, uid == 0),
             as_user: uid == 0 || uid == subject.uid,
             is_outsider: uid != 0,
-            mounts: table.mounts.iter().map(|mount| (mount.id, mount.clone())).collect(),
-            table,
-        })
-    }
-
-    /// The host's mounts.
-    pub fn table(&self) -> &MountTable {
-        &self.table
+            mounts: RefCell::default(),
+        }
     }
 
     /// What is at `path`.
@@ -106,9 +99,22 @@ impl Eyes {
             mode: status.mode,
             uid: status.uid,
             gid: status.gid,
-            mount: self.mounts.get(&mount).cloned(),
+            mount: self.mount(mount),
             access: None,
         })
+    }
+
+    /// The mount with this number. Where the kernel tells of one at a time only that is asked for.
+    fn mount(&self, id: u64) -> Option<MountEntry> {
+        if let Some(known) = self.mounts.borrow().get(&id) {
+            return known.clone();
+        }
+        let mut mounts = self.mounts.borrow_mut();
+        match mount_of_number(id) {
+            Some(mount) => drop(mounts.insert(id, Some(mount))),
+            None => mounts.extend(own_mounts().ok()?.mounts.into_iter().map(|mount| (mount.id, Some(mount)))),
+        }
+        mounts.entry(id).or_insert(None).clone()
     }
 
     fn access(&self, place: &OwnedFd) -> sys::Result<Access> {

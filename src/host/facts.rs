@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::error::{Error, ErrorKind};
 use crate::model::facts::{Facts, KernelFeatures, Look, PathFact, Refusal, RefusedBy, SubordinateIds};
 use crate::model::path::AbsPath;
-use crate::model::policy::{MountKind, MountRule, Origin, Policy};
+use crate::model::policy::{MountKind, MountRule, Origin, Policy, Profile};
 use crate::model::subject::Subject;
 use crate::plan::{self, Request};
 use crate::sys;
@@ -64,10 +64,8 @@ pub struct Witness<'a> {
 }
 
 impl<'a> Witness<'a> {
-    /// For logins by `policy`. `groups` are the host's, by name.
-    pub fn new(policy: &'a Policy, groups: &BTreeMap<String, u32>) -> Result<Self, Error> {
-        let names = policy.profiles.iter().map(|profile| &profile.matches);
-        let names = names.flat_map(|conditions| conditions.group.iter().chain(&conditions.not_group));
+    /// For logins by `policy`. `groups` are those of the host that it names, and `tty`.
+    pub fn new(policy: &'a Policy, groups: BTreeMap<String, u32>) -> Result<Self, Error> {
         let failed = |error: sys::Error| {
             Error::new(ErrorKind::Host, "cannot find out what this host is like").caused_by(error)
         };
@@ -79,25 +77,27 @@ impl<'a> Witness<'a> {
             makes_devices: true,
             kernel: kernel_features(),
             tty_group: groups.get("tty").copied(),
-            // Of ten thousand groups a map names three, and these are copied for each user.
-            groups: names.filter_map(|name| Some((name.clone(), *groups.get(name)?))).collect(),
+            groups,
             ..Facts::default()
         };
         Ok(Self { policy, known, able })
     }
 
-    /// What a login of `subject` finds.
-    pub fn facts(&mut self, subject: &Subject, request: &Request) -> Result<Facts, Error> {
+    /// What has to be known to choose a profile for a login of `subject`.
+    pub fn facts_for_selection(&mut self, subject: &Subject) -> Facts {
         let sources = Sources::of(subject, self.able);
         let mut facts = Facts { terminal: subject.door.tty.is_some(), ..self.known.clone() };
         let (_, paths) = plan::selection_questions(self.policy, subject);
         self.look(&mut facts, paths, &sources, subject, |_| None);
-        if let Ok(profile) = plan::select(self.policy, subject, &facts, request.profile.as_deref()) {
-            self.look(&mut facts, plan::mount_questions(profile, subject), &sources, subject, |path| {
-                plan::asker(profile, subject, path)
-            });
-        }
-        Ok(facts)
+        facts
+    }
+
+    /// Adds what a plan by this profile depends on.
+    pub fn complete(&mut self, facts: &mut Facts, profile: &'a Profile, subject: &Subject) {
+        let sources = Sources::of(subject, self.able);
+        self.look(facts, plan::mount_questions(profile, subject), &sources, subject, |path| {
+            plan::asker(profile, subject, path)
+        });
     }
 
     fn look(

@@ -23,6 +23,11 @@ pub fn own_mounts() -> Result<MountTable, Error> {
     }
 }
 
+/// One mount; `None` where the kernel does not tell of one alone, or where there is no such mount any more.
+pub(super) fn mount_of_number(id: u64) -> Option<MountEntry> {
+    sys::mounts::describe_one(id).ok().flatten().map(entry)
+}
+
 /// Like [`own_mounts`], for a process that may have no `/proc` any more: `processes` is one that it was in before.
 pub fn mounts_seen_now(processes: BorrowedFd<'_>) -> Result<MountTable, Error> {
     if let Some(mounts) = sys::mounts::list().map_err(failed)? {

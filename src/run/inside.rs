@@ -41,6 +41,14 @@ pub fn mounts_of_session(leader: i32) -> Result<Option<MountTable>, Error> {
     Ok(None)
 }
 
+/// Is the process with this number in the mount namespace that this program is in?
+pub fn is_where_this_process_is(pid: i32) -> Result<bool, Error> {
+    let own = sys::nsfs::own_number().map_err(failed)?;
+    // Of a process of somebody else's it is not told; then it is another one.
+    let Ok(Some(namespace)) = sys::nsfs::of_number(pid, Kind::Mounts) else { return Ok(false) };
+    Ok(sys::nsfs::number(namespace.as_fd()).map_err(failed)? == own)
+}
+
 /// Is this process in a user namespace of its own, as a session is that an ordinary user has opened? Sessions hide what
 /// they are from each other; then it is not known, and taken for one.
 pub fn is_rootless(pid: i32) -> Result<bool, Error> {

@@ -38,7 +38,7 @@ use crate::sys;
 
 pub use door::{Doorway, open_door};
 pub use ground::{Ground, OnRecord};
-pub use inside::{is_rootless, mounts_of_session, mounts_of_view};
+pub use inside::{is_rootless, is_where_this_process_is, mounts_of_session, mounts_of_view};
 pub use kernel::Kernel;
 pub use manage::{Ended, end_session, end_user, end_view, enter_view, views_of};
 pub use origin::{Inside, Origin};

@@ -110,6 +110,16 @@ pub fn list() -> Result<Option<Vec<RawMount>>> {
     }
 }
 
+/// One mount; `None` where the kernel has not got the call.
+pub fn describe_one(mount: u64) -> Result<Option<RawMount>> {
+    let Some((statmount, _)) = CALLS else { return Ok(None) };
+    match describe(statmount, mount, &mut vec![0; 4096]) {
+        Ok(mount) => Ok(Some(mount)),
+        Err(Errno::NOSYS) => Ok(None),
+        Err(errno) => Err(Error::new(format!("statmount({mount})"), errno)),
+    }
+}
+
 fn describe(
     statmount: libc::c_long,
     mount: u64,

@@ -160,10 +160,11 @@ fn one_map(mut map: Map, mode: Mode, ground: &Ground, tally: &mut Tally) -> Resu
     };
     let host_table = std::fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
     let expected = mountinfo::expected(&plan, &mountinfo::parse(&host_table)?);
-    let eyes = Eyes::of(&subject).map_err(|error| error.chain().to_string())?;
+    let eyes = Eyes::of(&subject);
+    let mounts = host::own_mounts().map_err(|error| error.chain().to_string())?;
     let account = Account::of(&plan, &policy, Vec::new(), |look, path| eyes.see(look, path));
     let account = account.ok_or("the plan has no profile")?;
-    let told = |live: &MountTable| drift(&account, "it", None, eyes.table(), live).differences;
+    let told = |live: &MountTable| drift(&account, "it", None, &mounts, live).differences;
     match carry_out(&plan, ground, &expected, &told)? {
         None => {
             tally.carried_out += 1;

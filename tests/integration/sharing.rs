@@ -302,7 +302,7 @@ fn control() -> Verdict {
     ])?;
     ensure_eq!(as_root.output()?, "0\n/\n", "who is in, and where");
     let ended = control_command(&["end", "--user", bob])?.output()?;
-    ensure_eq!(ended, "ended: 2 sessions, 1 views\n", "what was ended");
+    ensure_eq!(ended, "ended: 2 sessions, 1 view\n", "what was ended");
     for session in [one, other] {
         ensure!(session.finish()?.code != Some(0), "a session has survived its end");
     }

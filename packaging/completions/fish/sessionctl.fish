@@ -115,7 +115,7 @@ complete -c sessionctl -n '__sessionctl_is can' -l version -d 'Print the version
 complete -c sessionctl -n '__sessionctl_is can 0' -a 'read write exec suid'
 complete -c sessionctl -n '__sessionctl_is can 1' -F
 
-complete -c sessionctl -n '__sessionctl_is diff' -l user -x -a '(__fish_complete_users)' -d 'The views of this user; with --pid, whose plan'
+complete -c sessionctl -n '__sessionctl_is diff' -l user -x -a '(__fish_complete_users)' -d 'The views of this user; with --pid whose plan, if not that of the process\'s owner'
 complete -c sessionctl -n '__sessionctl_is diff' -l view -x -d 'A view by the name that list shows, such as user-1001.login'
 complete -c sessionctl -n '__sessionctl_is diff' -l session -x -d 'One session, by the name that list shows'
 complete -c sessionctl -n '__sessionctl_is diff' -l pid -x -d 'What this process sees, by the number that this host gives it'

@@ -57,7 +57,7 @@ fn run() -> Result<u8, Error> {
             let profile = policy.profiles.iter().find(|known| known.name == plan.profile);
             let matched = profile.filter(|_| invocation.request.profile.is_none());
             let matched = matched.map(|profile| plan::matched(profile, &subject, &facts)).unwrap_or_default();
-            let eyes = host::Eyes::of(&subject)?;
+            let eyes = host::Eyes::of(&subject);
             let account = Account::of(&plan, &policy, matched, |look, path| eyes.see(look, path));
             let account = account.ok_or_else(|| Error::new(ErrorKind::Plan, "the plan has no profile"))?;
             print(&match format {

@@ -40,6 +40,12 @@ fn of_process(
         Some(user) => user.to_owned(),
         None => host::owner_of_process(pid)?.ok_or_else(|| no_process(pid))?,
     };
+    if run::is_where_this_process_is(pid)? {
+        let message =
+            format!("process {pid} sees what this program sees, so that there is nothing to compare");
+        let help = "name a process inside of a session, and run sessionctl outside of it";
+        return Err(Error::new(ErrorKind::Request, message).help(help));
+    }
     // A session's own door is not known of a process; profiles that depend on it are named.
     let rootless = run::is_rootless(pid)?;
     let service = if rootless { "session-enter" } else { "sshd" };
@@ -74,14 +80,28 @@ fn of_living(whose: Option<&Whose>, config: Option<&str>) -> Result<Vec<Drift>, 
             return of_session(session, &inventory, config).map(|drift| vec![drift]);
         }
     };
-    if let (Some(whose), true) = (whose, views.is_empty()) {
+    let mut drifts = Vec::new();
+    // Those that share nothing are in no view.
+    let is_meant = |session: &&SessionEntry| {
+        session.record.view.is_none()
+            && match whose {
+                None => true,
+                Some(Whose::User(user)) => session.record.user == *user,
+                Some(_) => false,
+            }
+    };
+    for session in inventory.sessions.iter().filter(is_meant) {
+        if let Some(drift) = if_inside(session, &inventory, config)? {
+            drifts.push(drift);
+        }
+    }
+    if let (Some(whose), true) = (whose, views.is_empty() && drifts.is_empty()) {
         let what = match whose {
-            Whose::User(user) => format!("{user} has no view of their own that lives"),
+            Whose::User(user) => format!("{user} has no view that lives"),
             Whose::View(name) | Whose::Session(name) => format!("there is no view {name}"),
         };
         return Err(crate::nothing(&what));
     }
-    let mut drifts = Vec::new();
     for view in views {
         // One that has ended meanwhile is no longer there to differ.
         if let Some(live) = run::mounts_of_view(&registry, &view.name, view.record.generation)? {
@@ -96,13 +116,21 @@ fn of_living(whose: Option<&Whose>, config: Option<&str>) -> Result<Vec<Drift>, 
 
 /// What a session sees: its own copy of a view, or a namespace of its own.
 fn of_session(session: &SessionEntry, inventory: &Inventory, config: Option<&str>) -> Result<Drift, Error> {
-    let record = &session.record;
-    let no_view = || {
+    if_inside(session, inventory, config)?.ok_or_else(|| {
         Error::new(ErrorKind::Request, format!("{} is in no view: it sees what the host sees", session.name))
             .help("`sessionctl list` shows which sessions are in one")
-    };
-    let leader = record.leader.as_ref().ok_or_else(no_view)?;
-    let live = run::mounts_of_session(leader.pid)?.ok_or_else(no_view)?;
+    })
+}
+
+/// The same; `None` for one that sees what the host sees.
+fn if_inside(
+    session: &SessionEntry,
+    inventory: &Inventory,
+    config: Option<&str>,
+) -> Result<Option<Drift>, Error> {
+    let record = &session.record;
+    let Some(leader) = &record.leader else { return Ok(None) };
+    let Some(live) = run::mounts_of_session(leader.pid)? else { return Ok(None) };
     let view = record.view.as_ref().and_then(|(name, generation)| {
         inventory.namespaces.iter().find(|view| view.name == *name && view.record.generation == *generation)
     });
@@ -118,7 +146,7 @@ fn of_session(session: &SessionEntry, inventory: &Inventory, config: Option<&str
         config: config.map(str::to_owned),
         rootless: false,
     };
-    compare(&login, &session.name, view.map(|view| view.record.digest.as_str()), &live)
+    compare(&login, &session.name, view.map(|view| view.record.digest.as_str()), &live).map(Some)
 }
 
 /// The door by which somebody came into a view.
@@ -139,7 +167,7 @@ fn login(user: String, service: &str, profile: Option<String>, config: Option<&s
 fn compare(login: &Login, name: &str, built: Option<&str>, live: &MountTable) -> Result<Drift, Error> {
     let thought = Thought::of(login)?;
     let account = thought.account()?;
-    Ok(drift(&account, name, built, thought.mounts(), live))
+    Ok(drift(&account, name, built, &host::own_mounts()?, live))
 }
 
 fn no_process(pid: i32) -> Error {

@@ -8,7 +8,6 @@ use session_sandbox::explain::trace::{End, Trace, trace};
 use session_sandbox::explain::{self, Account};
 use session_sandbox::host::{self, Eyes};
 use session_sandbox::model::facts::Look;
-use session_sandbox::model::mounts::MountTable;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::Policy;
 use session_sandbox::plan::{self, Plan, Request};
@@ -41,7 +40,7 @@ impl Thought {
             (None, Some(profile)) => plan::matched(profile, &subject, &facts),
             (None, None) => Vec::new(),
         };
-        let eyes = Eyes::of(&subject)?;
+        let eyes = Eyes::of(&subject);
         Ok(Self { policy, plan, matched, eyes })
     }
 
@@ -50,11 +49,6 @@ impl Thought {
         Account::of(&self.plan, &self.policy, matched, |look, path| self.eyes.see(look, path)).ok_or_else(
             || Error::new(ErrorKind::Plan, format!("there is no profile {:?}", self.plan.profile)),
         )
-    }
-
-    /// The host's mounts.
-    pub(crate) fn mounts(&self) -> &MountTable {
-        self.eyes.table()
     }
 
     fn trace(&self, account: &Account<'_>, path: &AbsPath) -> Trace {
@@ -86,6 +80,6 @@ pub(crate) fn can(login: &Login, deed: Deed, path: &AbsPath) -> Result<u8, Error
     let thought = Thought::of(login)?;
     let account = thought.account()?;
     let answer = can::can(&account, &thought.trace(&account, path), deed);
-    crate::print(&(answer.text() + "\n"))?;
+    crate::print(&(answer.text(screen()) + "\n"))?;
     Ok(u8::from(!answer.yes))
 }

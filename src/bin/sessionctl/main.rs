@@ -138,14 +138,14 @@ fn end(registry: &Registry, whose: Whose) -> Result<String, Error> {
             let subject = host::subject(&name, door())?;
             forget(&|session| session.uid == subject.uid)?;
             let ended = run::end_user(registry, subject.uid)?;
-            Ok(format!("ended: {} sessions, {} views\n", ended.sessions, ended.views))
+            Ok(format!("ended: {}, {}\n", count(ended.sessions, "session"), count(ended.views, "view")))
         }
         Whose::View(name) => {
             if !registry.inventory()?.namespaces.iter().any(|view| view.name == name) {
                 return Err(nothing(&format!("there is no view {name}")));
             }
             forget(&|session| session.view.as_ref().is_some_and(|(view, _)| *view == name))?;
-            Ok(format!("ended: {} views\n", run::end_view(registry, &name)?))
+            Ok(format!("ended: {}\n", count(run::end_view(registry, &name)?, "view")))
         }
     }
 }
@@ -287,9 +287,16 @@ fn door() -> Door {
 
 fn swept_text(swept: Swept) -> String {
     format!(
-        "taken away: {} sessions, {} views; left alone: {} views in use by a login\n",
-        swept.sessions, swept.views, swept.busy
+        "taken away: {}, {}; left alone: {} in use by a login\n",
+        count(swept.sessions, "session"),
+        count(swept.views, "view"),
+        count(swept.busy, "view")
     )
+}
+
+fn count(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
 }
 
 pub(crate) fn nothing(message: &str) -> Error {
