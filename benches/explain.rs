@@ -91,7 +91,8 @@ fn make_users(folder: &Path) -> Result<()> {
     if !status.success() {
         return Err("cannot copy /etc".into());
     }
-    let (mut passwd, mut group) = (fs::read_to_string("/etc/passwd")?, fs::read_to_string("/etc/group")?);
+    let mut passwd = String::from_utf8(fs::read("/etc/passwd")?)?;
+    let mut group = String::from_utf8(fs::read("/etc/group")?)?;
     mount("bench", "/home", "tmpfs", MountFlags::empty(), c"mode=0755")?;
     for number in 0..USERS {
         let (name, id) = (format!("user{number:05}"), 100_000 + number);

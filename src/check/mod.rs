@@ -27,6 +27,9 @@ use crate::plan::lint;
 
 pub use report::Format;
 
+/// What is read where a file is called `-`.
+const STANDARD_INPUT: &str = "standard input";
+
 /// What is checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
@@ -173,7 +176,7 @@ fn read(request: &Request, stdin: Option<String>, report: &mut Report) -> Result
     let mut files = if request.drop_in { host::map_files()? } else { Vec::new() };
     for path in &request.files {
         if let Some(text) = stdin.take_if(|_| path == "-") {
-            files.push(SourceFile { name: "standard input".to_owned(), text });
+            files.push(SourceFile { name: STANDARD_INPUT.to_owned(), text });
             continue;
         }
         let candidate = host::read_candidate(path)?;

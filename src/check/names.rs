@@ -6,6 +6,7 @@ use super::{Finding, Severity};
 use crate::host::Census;
 use crate::model::policy::{Policy, Profile, Wall};
 use crate::setup::Site;
+use crate::sys;
 use crate::sys::user::GroupEntry;
 
 /// Where PAM's services are.
@@ -21,7 +22,7 @@ pub(super) fn findings(policy: &Policy, census: &Census) -> Vec<Finding> {
     for profile in &policy.profiles {
         let conditions = &profile.matches;
         for group in conditions.group.iter().chain(&conditions.not_group) {
-            if census.group(group).is_none() {
+            if census.group(group).is_none() && !matches!(sys::user::group_id(group), Ok(Some(_))) {
                 let text = format!("profile {:?}: this host has no group {group:?}", profile.name);
                 let finding = Finding::new(Severity::Warning, "unknown-group", text).at(&profile.origin);
                 found.push(

@@ -1,9 +1,10 @@
 //! What was found, for people, for programs, and for what shows findings beside code (SARIF 2.1.0).
 
-use command_line::text::wrap;
+use command_line::text::{shown, shown_json, wrap};
 use serde_json::json;
 
 use super::{Finding, Report, Severity};
+use crate::config;
 
 /// How it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +23,17 @@ impl Report {
         match format {
             Format::Text => self.text(width),
             // Values of our own types, all with text for keys: neither fails.
-            Format::Json => serde_json::to_string_pretty(self).unwrap_or_default() + "\n",
-            Format::Sarif => serde_json::to_string_pretty(&self.sarif()).unwrap_or_default() + "\n",
+            Format::Json => shown_json(&serde_json::to_string_pretty(self).unwrap_or_default()) + "\n",
+            Format::Sarif => {
+                shown_json(&serde_json::to_string_pretty(&self.sarif()).unwrap_or_default()) + "\n"
+            }
         }
     }
 
     fn text(&self, width: usize) -> String {
         let mut text = String::new();
         for finding in &self.findings {
-            text.push_str(&shown(finding, width));
+            text.push_str(&told(finding, width));
             text.push_str("\n\n");
         }
         if self.left_out > 0 {
@@ -99,17 +102,17 @@ fn word(severity: Severity) -> &'static str {
     }
 }
 
-fn shown(finding: &Finding, width: usize) -> String {
+fn told(finding: &Finding, width: usize) -> String {
     let word = word(finding.severity);
-    if let Some(shown) = &finding.shown {
-        return format!("{word}: {shown}");
+    if let Some(cited) = &finding.shown {
+        return format!("{word}: {cited}");
     }
     let place = match (&finding.file, finding.line) {
-        (Some(file), Some(line)) => format!("{file}:{line}: "),
-        (Some(file), None) => format!("{file}: "),
+        (Some(file), Some(line)) => format!("{}:{line}: ", shown(file)),
+        (Some(file), None) => format!("{}: ", shown(file)),
         _ => String::new(),
     };
-    let said = format!("{word}: {place}{} ({})", finding.message, finding.id);
+    let said = format!("{word}: {place}{} ({})", shown(&finding.message), finding.id);
     let mut text = wrap(&said, "", "  ", width);
     if let Some(help) = &finding.help {
         text.push('\n');
@@ -128,9 +131,8 @@ fn result(finding: &Finding) -> serde_json::Value {
         "level": word(finding.severity),
         "message": { "text": message },
     });
-    // What is compiled in is no file.
-    if let Some(file) = finding.file.as_ref().filter(|file| !file.contains(' ')) {
-        let uri = if file.starts_with('/') { format!("file://{file}") } else { file.to_string() };
+    if let Some(file) = finding.file.as_ref().filter(|file| is_file(file)) {
+        let uri = if file.starts_with('/') { format!("file://{}", encoded(file)) } else { encoded(file) };
         let mut place = json!({ "artifactLocation": { "uri": uri } });
         if let Some(line) = finding.line {
             place["region"] = json!({ "startLine": line });
@@ -141,4 +143,23 @@ fn result(finding: &Finding) -> serde_json::Value {
         result["locations"] = json!([{ "physicalLocation": place }]);
     }
     result
+}
+
+/// What is compiled in, and what came through a pipe, is no file.
+fn is_file(name: &str) -> bool {
+    ![config::BUILT_IN_NAME, super::STANDARD_INPUT].contains(&name)
+}
+
+/// A path as a URI has it (RFC 3986).
+fn encoded(path: &str) -> String {
+    let mut uri = String::new();
+    for byte in path.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
+                uri.push(char::from(byte))
+            }
+            other => uri.push_str(&format!("%{other:02X}")),
+        }
+    }
+    uri
 }

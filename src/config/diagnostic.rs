@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use command_line::text::{escape, shown as escape_all};
+
 /// At most this many characters of a line are cited.
 const CITED_MAX: usize = 120;
 /// How much of a line that is too long is kept before the caret.
@@ -134,25 +136,6 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
-
-/// `character` as it can be shown: controls (C0, DEL, C1) and characters without a shape, such as those that turn
-/// the direction of writing, by number.
-fn escape(character: char) -> String {
-    let unseen = matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    match character {
-        '\n' => "\\n".to_owned(),
-        '\t' => "\\t".to_owned(),
-        '\r' => "\\r".to_owned(),
-        other if unseen || other.is_control() => other.escape_unicode().to_string(),
-        other => other.to_string(),
-    }
-}
-
-fn escape_all(text: &str) -> String {
-    text.chars().map(escape).collect()
-}
 
 #[cfg(test)]
 mod tests {

@@ -63,7 +63,7 @@ pub const LAYERS_MAX: usize = 64;
 const DEPTH_MAX: usize = 64;
 
 /// What the map that is compiled in is called in messages.
-const BUILT_IN_NAME: &str = "built-in map";
+pub const BUILT_IN_NAME: &str = "built-in map";
 const BUILT_IN: &str = include_str!("../../mounts.toml");
 
 /// One file: its text, and its name in messages.

@@ -1,12 +1,13 @@
 //! May this user do that, there?
 
 use command_line::text::wrap;
+use serde::Serialize;
 
-use super::trace::{End, Trace, What};
+use super::trace::{End, Hop, Trace, What};
 use super::{Account, Screen, words};
 use crate::model::facts::PathFact;
 use crate::model::policy::Origin;
-use crate::model::seen::{Access, Details, Seen};
+use crate::model::seen::{Access, Seen};
 use crate::plan::step::{Ids, Make, Mount, Plan, TreeStep};
 
 /// What somebody would like to do.
@@ -23,10 +24,22 @@ pub enum Deed {
 }
 
 /// May they?
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Answer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
     /// They may.
-    pub yes: bool,
+    Yes,
+    /// They may not.
+    No,
+    /// That cannot be told from here.
+    Unknown,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// May they?
+    pub verdict: Verdict,
     /// Why, or why not.
     pub because: String,
     /// The line of the map that decides, where one does.
@@ -34,12 +47,25 @@ pub struct Answer {
     pub origin: Option<Origin>,
     /// What was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub but: Option<String>,
+    pub but: Option<&'static str>,
 }
 
+/// CAP_DAC_OVERRIDE, as a bit.
+const DAC_OVERRIDE: u64 = 1 << 1;
+const SET_USER: u32 = 0o4000;
+const SET_GROUP: u32 = 0o2000;
+
 impl Answer {
-    fn new(yes: bool, because: impl Into<String>) -> Self {
-        Self { yes, because: because.into(), origin: None, but: None }
+    fn yes(because: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Yes, because: because.into(), origin: None, but: None }
+    }
+
+    fn no(because: impl Into<String>) -> Self {
+        Self { verdict: Verdict::No, ..Self::yes(because) }
+    }
+
+    fn unknown(because: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Unknown, ..Self::yes(because) }
     }
 
     fn by(mut self, step: Option<&TreeStep>) -> Self {
@@ -49,10 +75,14 @@ impl Answer {
 
     /// A sentence, and a second one for what was not looked at.
     pub fn text(&self, screen: Screen) -> String {
-        let yes = if self.yes { "yes" } else { "no" };
+        let verdict = match self.verdict {
+            Verdict::Yes => "yes",
+            Verdict::No => "no",
+            Verdict::Unknown => "it cannot be told",
+        };
         let origin = self.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
-        let mut text = wrap(&format!("{yes}: {}{origin}", self.because), "", "  ", screen.width);
-        if let Some(but) = &self.but {
+        let mut text = wrap(&format!("{verdict}: {}{origin}", self.because), "", "  ", screen.width);
+        if let Some(but) = self.but {
             text.push('\n');
             text.push_str(&wrap(&format!("but: {but}"), "  ", "    ", screen.width));
         }
@@ -60,190 +90,250 @@ impl Answer {
     }
 }
 
+/// What may be done with something.
+struct Rights {
+    /// Nothing where that is not known.
+    access: Option<Access>,
+    /// Was it worked out from permission bits?
+    by_bits: bool,
+}
+
 /// Whether the user of the plan may do `deed` at the end of `trace`.
 pub fn can(account: &Account<'_>, trace: &Trace, deed: Deed) -> Answer {
-    let plan = account.plan;
-    let mount = plan.tree.get(trace.mount);
-    let mut by_bits = false;
-    for hop in &trace.hops {
-        let access = match &hop.what {
-            What::Directory(seen) => of_host(seen, plan, &mut by_bits),
-            What::Step(at, seen) if hop.at != trace.place => {
-                of_step(plan, *at, seen.as_deref(), &mut by_bits)
-            }
-            _ => None,
-        };
-        if let Some(Access { execute: false, .. }) = access {
-            let why = format!("{} may not go through {}", plan.subject.name, hop.at);
-            return Answer::new(false, why);
-        }
-    }
-    let (access, set_id, is_directory) = match &trace.end {
-        End::Made(at) => {
-            let step = plan.tree.get(*at);
-            let seen = trace.hops.iter().rev().find_map(|hop| match &hop.what {
-                What::Step(passed, seen) if passed == at => seen.as_deref(),
-                _ => None,
-            });
-            let set_id = seen.and_then(|seen| seen.more.as_ref()).map(|more| more.mode);
-            (of_step(plan, *at, seen, &mut by_bits), set_id, step.is_some_and(is_directory))
-        }
-        End::Host(_, seen) => (
-            of_host(seen, plan, &mut by_bits),
-            seen.more.as_ref().map(|more| more.mode),
-            seen.fact == PathFact::Directory,
-        ),
-        End::NotThere(_) if deed == Deed::Write && !trace.is_short => return may_create(account, trace),
-        End::NotThere(_) => return Answer::new(false, format!("{} is not there", trace.place)).by(mount),
-        End::Masked => return Answer::new(false, format!("{} is hidden by a mask", trace.place)).by(mount),
-        End::NotDirectory(at) => return Answer::new(false, format!("{at} is no directory")),
-        End::Loop => return Answer::new(false, "links lead to each other"),
-        End::Kernel => {
-            let mut answer = Answer::new(deed == Deed::Read, "the kernel makes up what is there").by(mount);
-            answer.but = Some("what it lets whom do is not in the plan".to_owned());
-            return answer;
-        }
-        End::Unknown(path, why) => {
-            let mut answer = Answer::new(false, format!("the host's {path} is {why}"));
-            answer.but = Some("ask as root".to_owned());
-            return answer;
-        }
-    };
-    let access = access.unwrap_or_default();
-    let mut answer = judge(account, trace, deed, access, set_id, is_directory);
-    if by_bits && answer.origin.is_none() {
-        answer.but =
-            Some("judged by permission bits alone; root can ask the kernel, which knows of lists".to_owned());
+    let judge = Judge { plan: account.plan, account, trace };
+    let (mut answer, by_bits) = judge.judge(deed);
+    if by_bits && answer.origin.is_none() && answer.but.is_none() {
+        answer.but = Some("judged by permission bits alone; asked by root, the kernel knows of lists, too");
     }
     answer
 }
 
-fn judge(
-    account: &Account<'_>,
-    trace: &Trace,
-    deed: Deed,
-    access: Access,
-    mode: Option<u32>,
-    is_directory: bool,
-) -> Answer {
-    const SET_ID: u32 = 0o6000;
-    let plan = account.plan;
-    let mount = plan.tree.get(trace.mount);
-    let (planned, host) = trace.attributes(account);
-    let name = &plan.subject.name;
-    let place = &trace.place;
-    let holder = mount.map(|step| step.target.to_string()).unwrap_or_default();
-    let forbidden = |in_map: bool, on_host: bool, word: &str| match (in_map, on_host) {
-        (true, _) => Some(Answer::new(false, format!("{holder} is {word}")).by(mount)),
-        (false, true) => Some(Answer::new(false, format!("the host's mount that {holder} shows is {word}"))),
-        (false, false) => None,
-    };
-    let permission = |may: bool, verb: &str| {
-        let answer = if may { "may" } else { "may not" };
-        Answer::new(may, format!("{name} {answer} {verb} {place}, by its permissions"))
-    };
-    if let Some(special) = trace.special(account) {
-        let is_device = special == PathFact::Device;
-        let nodev = forbidden(is_device && planned.nodev, is_device && host.nodev, "nodev");
-        return match deed {
-            Deed::Read => nodev.unwrap_or_else(|| permission(access.read, "read")),
-            Deed::Write => nodev.unwrap_or_else(|| permission(access.write, "write")),
-            Deed::Exec | Deed::Suid => Answer::new(false, format!("{place} is no program")),
-        };
-    }
-    match deed {
-        Deed::Read => permission(access.read, "read"),
-        Deed::Write => forbidden(planned.read_only, host.read_only, "read-only")
-            .unwrap_or_else(|| permission(access.write, "write")),
-        Deed::Exec if is_directory => permission(access.execute, "go into"),
-        Deed::Exec => forbidden(planned.noexec, host.noexec, "noexec")
-            .unwrap_or_else(|| permission(access.execute, "run")),
-        Deed::Suid if is_directory => Answer::new(false, format!("{place} is a directory")),
-        Deed::Suid => {
-            if mode.is_none_or(|mode| mode & SET_ID == 0) {
-                return Answer::new(false, format!("{place} has no set-id bit"));
-            }
-            if let Some(answer) = forbidden(planned.nosuid, host.nosuid, "nosuid") {
-                return answer;
-            }
-            if plan.identity.no_new_privs {
-                let mut answer = Answer::new(false, "the profile has no_new_privs");
-                answer.origin = Some(plan.origin.clone());
-                return answer;
-            }
-            forbidden(planned.noexec, host.noexec, "noexec").unwrap_or_else(|| {
-                let mut answer = permission(access.execute, "run");
-                if answer.yes {
-                    answer.because = format!("{place} has a set-id bit, and nothing takes its effect away");
+struct Judge<'a> {
+    plan: &'a Plan,
+    account: &'a Account<'a>,
+    trace: &'a Trace,
+}
+
+impl Judge<'_> {
+    /// The answer, and whether permission bits alone led to it.
+    fn judge(&self, deed: Deed) -> (Answer, bool) {
+        let Trace { place, hops, .. } = self.trace;
+        let mut by_bits = false;
+        for hop in hops.iter().filter(|hop| hop.at != *place) {
+            let Some(rights) = self.rights_on_the_way(hop) else { continue };
+            by_bits |= rights.by_bits;
+            match rights.access {
+                Some(access) if access.execute => {}
+                Some(_) => {
+                    let name = &self.plan.subject.name;
+                    return (Answer::no(format!("{name} may not go through {}", hop.at)), rights.by_bits);
                 }
-                answer
-            })
+                None => return (Answer::unknown(format!("{} cannot be looked at", hop.at)), false),
+            }
+        }
+        let mount = self.plan.tree.get(self.trace.mount);
+        match &self.trace.end {
+            End::Made(at) => {
+                let passed = hops.iter().rev().find_map(|hop| match &hop.what {
+                    What::Step(passed, seen) if passed == at => Some(seen.as_deref()),
+                    _ => None,
+                });
+                let seen = passed.flatten();
+                let is_directory = self.plan.tree.get(*at).is_some_and(is_directory);
+                let rights = self.of_step(*at, seen);
+                (self.weigh(deed, &rights, seen, is_directory), by_bits || rights.by_bits)
+            }
+            End::Host(_, seen) => {
+                let rights = self.of_host(seen);
+                let is_directory = seen.fact == PathFact::Directory;
+                (self.weigh(deed, &rights, Some(seen), is_directory), by_bits || rights.by_bits)
+            }
+            End::NotThere(_) if deed == Deed::Write && !self.trace.is_short => self.may_create(by_bits),
+            End::NotThere(_) => (Answer::no(format!("{place} is not there")).by(mount), false),
+            End::Masked(at) => {
+                (Answer::no(format!("{place} is hidden by a mask")).by(self.plan.tree.get(*at)), false)
+            }
+            End::NotDirectory(at) => (Answer::no(format!("{at} is no directory")), false),
+            End::Loop => (Answer::no("links lead to each other"), false),
+            End::NotFollowed(at) => (
+                Answer::no(format!("{at} is a link, and none is followed there (nosymfollow)")).by(mount),
+                false,
+            ),
+            End::Kernel => {
+                (Answer::unknown("the kernel makes up what is there, and for whom").by(mount), false)
+            }
+            End::NotShown(path) => {
+                let why = format!("the bind does not show what is mounted on the host at or above {path}");
+                (Answer::unknown(why).by(mount), false)
+            }
+            End::Unknown(path, why) => (Answer::unknown(format!("the host's {path} is {why}")), false),
         }
     }
-}
 
-/// Nothing is there yet; the directory above it was passed last.
-fn may_create(account: &Account<'_>, trace: &Trace) -> Answer {
-    let plan = account.plan;
-    let mount = plan.tree.get(trace.mount);
-    let place = &trace.place;
-    let holder = mount.map(|step| step.target.to_string()).unwrap_or_default();
-    let (planned, host) = trace.attributes(account);
-    if planned.read_only {
-        return Answer::new(false, format!("{place} is not there, and {holder} is read-only")).by(mount);
-    }
-    if host.read_only {
-        let why = format!("{place} is not there, and the host's mount that {holder} shows is read-only");
-        return Answer::new(false, why);
-    }
-    let mut by_bits = false;
-    let parent = trace.hops.last();
-    let access = parent.and_then(|hop| match &hop.what {
-        What::Step(at, seen) => of_step(plan, *at, seen.as_deref(), &mut by_bits),
-        What::Directory(seen) => of_host(seen, plan, &mut by_bits),
-        What::Link(_) => None,
-    });
-    let above = parent.map(|hop| hop.at.to_string()).unwrap_or_default();
-    match access {
-        Some(Access { write: true, execute: true, .. }) => {
-            Answer::new(true, format!("{place} is not there yet, and can be made in {above}")).by(mount)
+    /// The rights to something that is really there.
+    fn weigh(&self, deed: Deed, rights: &Rights, seen: Option<&Seen>, is_directory: bool) -> Answer {
+        let place = &self.trace.place;
+        let Some(access) = rights.access else {
+            return Answer::unknown(format!("{place} cannot be looked at"));
+        };
+        let (planned, host) = self.trace.attributes(self.account);
+        let restricted = |in_map: bool, on_host: bool, word: &str| self.restricted(in_map, on_host, word);
+        if let Some(special) = self.trace.special(self.account) {
+            let is_device = special == PathFact::Device;
+            let nodev = restricted(is_device && planned.nodev, is_device && host.nodev, "nodev");
+            return match deed {
+                Deed::Read => nodev.unwrap_or_else(|| self.permission(access.read, "read")),
+                Deed::Write => nodev.unwrap_or_else(|| self.permission(access.write, "write")),
+                Deed::Exec | Deed::Suid => Answer::no(format!("{place} is no program")),
+            };
         }
-        _ => {
-            let name = &plan.subject.name;
-            Answer::new(false, format!("{place} is not there, and {name} may not write {above}"))
+        let read_only = || restricted(planned.read_only, host.read_only, "read-only");
+        let noexec = || restricted(planned.noexec, host.noexec, "noexec");
+        match deed {
+            Deed::Read => self.permission(access.read, "read"),
+            // Nothing is made in a directory that one may not go into.
+            Deed::Write if is_directory => read_only()
+                .unwrap_or_else(|| self.permission(access.write && access.execute, "make anything in")),
+            Deed::Write => read_only().unwrap_or_else(|| self.permission(access.write, "write")),
+            Deed::Exec if is_directory => self.permission(access.execute, "go into"),
+            Deed::Exec => noexec().unwrap_or_else(|| self.permission(access.execute, "run")),
+            Deed::Suid if is_directory => Answer::no(format!("{place} is a directory")),
+            Deed::Suid => self.no_gain(seen).unwrap_or_else(|| {
+                let nosuid = restricted(planned.nosuid, host.nosuid, "nosuid");
+                nosuid.or_else(|| self.no_new_privileges()).or_else(noexec).unwrap_or_else(|| {
+                    let answer = self.permission(access.execute, "run");
+                    if answer.verdict == Verdict::No {
+                        return answer;
+                    }
+                    Answer::yes(format!("{place} has a set-id bit, and nothing takes its effect away"))
+                })
+            }),
         }
     }
-}
 
-fn of_host(seen: &Seen, plan: &Plan, by_bits: &mut bool) -> Option<Access> {
-    let more = seen.more.as_ref()?;
-    Some(more.access.unwrap_or_else(|| {
-        *by_bits = true;
-        bits(plan, more)
-    }))
-}
+    /// Why a program would give its user nothing, whatever its mount allows.
+    fn no_gain(&self, seen: Option<&Seen>) -> Option<Answer> {
+        let place = &self.trace.place;
+        let subject = &self.plan.subject;
+        let none = || Some(Answer::no(format!("{place} has no set-id bit")));
+        let Some(more) = seen.and_then(|seen| seen.more.as_ref()) else { return none() };
+        let sets_user = more.mode & SET_USER != 0;
+        // Without the group's right to execute it the bit means something else.
+        let sets_group = more.mode & SET_GROUP != 0 && more.mode & 0o010 != 0;
+        if !sets_user && !sets_group {
+            return none();
+        }
+        let gains =
+            (sets_user && more.uid != subject.uid) || (sets_group && !subject.groups.contains(&more.gid));
+        (!gains).then(|| Answer::no(format!("{place} would make {} nobody else", subject.name)))
+    }
 
-fn bits(plan: &Plan, more: &Details) -> Access {
-    Access::by_bits(more.mode, (more.uid, more.gid), plan.subject.uid, &plan.subject.groups)
-}
+    fn no_new_privileges(&self) -> Option<Answer> {
+        self.plan.identity.no_new_privs.then(|| Answer {
+            origin: Some(self.plan.origin.clone()),
+            ..Answer::no("the profile has no_new_privs")
+        })
+    }
 
-/// What the user may do with what a step makes.
-fn of_step(plan: &Plan, at: usize, seen: Option<&Seen>, by_bits: &mut bool) -> Option<Access> {
-    let own = |mode: u32, owner: Ids| {
-        Access::by_bits(mode, (owner.uid, owner.gid), plan.subject.uid, &plan.subject.groups)
-    };
-    let all = Access { read: true, write: true, execute: true };
-    match &plan.tree.get(at)?.make {
-        Make::Directory { mode, owner } | Make::File { mode, owner, .. } => Some(own(*mode, *owner)),
-        Make::Device { .. } => Some(Access { execute: false, ..all }),
-        Make::Symlink { .. } => Some(all),
-        Make::Mount { what, .. } => match what {
-            Mount::Bind { .. } => seen.and_then(|seen| of_host(seen, plan, by_bits)),
-            Mount::Tmpfs { mode, owner, .. } | Mount::Content { mode, owner, .. } => Some(own(*mode, *owner)),
-            Mount::Mqueue => Some(all),
-            Mount::Terminal => Some(Access { execute: false, ..all }),
-            Mount::Proc | Mount::Sysfs | Mount::Devpts { .. } => Some(Access { write: false, ..all }),
-        },
+    /// Nothing is there yet: may it be made?
+    fn may_create(&self, by_bits: bool) -> (Answer, bool) {
+        let place = &self.trace.place;
+        let mount = self.plan.tree.get(self.trace.mount);
+        let (planned, host) = self.trace.attributes(self.account);
+        if let Some(answer) = self.restricted(planned.read_only, host.read_only, "read-only") {
+            return (
+                Answer { because: format!("{place} is not there, and {}", answer.because), ..answer },
+                false,
+            );
+        }
+        let Some(parent) = &self.trace.parent else {
+            return (Answer::unknown(format!("what holds {place} cannot be looked at")), false);
+        };
+        let rights = match &parent.what {
+            What::Step(at, seen) => self.of_step(*at, seen.as_deref()),
+            What::Directory(seen) => self.of_host(seen),
+            What::Link(_) => Rights { access: None, by_bits: false },
+        };
+        let (above, name) = (&parent.at, &self.plan.subject.name);
+        let answer = match rights.access {
+            Some(Access { write: true, execute: true, .. }) => {
+                Answer::yes(format!("{place} is not there yet, and can be made in {above}")).by(mount)
+            }
+            Some(_) => {
+                Answer::no(format!("{place} is not there, and {name} may not make anything in {above}"))
+            }
+            None => Answer::unknown(format!("{above} cannot be looked at")),
+        };
+        (answer, by_bits || rights.by_bits)
+    }
+
+    fn restricted(&self, in_map: bool, on_host: bool, word: &str) -> Option<Answer> {
+        let mount = self.plan.tree.get(self.trace.mount);
+        let holder = mount.map(|step| step.target.to_string()).unwrap_or_default();
+        match (in_map, on_host) {
+            (true, _) => Some(Answer::no(format!("{holder} is {word}")).by(mount)),
+            (false, true) => Some(Answer::no(format!("the host's mount that {holder} shows is {word}"))),
+            (false, false) => None,
+        }
+    }
+
+    fn permission(&self, may: bool, verb: &str) -> Answer {
+        let (name, place) = (&self.plan.subject.name, &self.trace.place);
+        match may {
+            true => Answer::yes(format!("{name} may {verb} {place}, by its permissions")),
+            false => Answer::no(format!("{name} may not {verb} {place}, by its permissions")),
+        }
+    }
+
+    fn rights_on_the_way(&self, hop: &Hop) -> Option<Rights> {
+        match &hop.what {
+            What::Directory(seen) => Some(self.of_host(seen)),
+            What::Step(at, seen) => Some(self.of_step(*at, seen.as_deref())),
+            What::Link(_) => None,
+        }
+    }
+
+    /// The rights to something of the host's: what the kernel says, if it was asked; what the bits say otherwise.
+    fn of_host(&self, seen: &Seen) -> Rights {
+        let Some(more) = &seen.more else { return Rights { access: None, by_bits: false } };
+        // Root is asked about as root is inside, with the capabilities that the map leaves.
+        if let (Some(access), false) = (more.access, self.plan.subject.uid == 0) {
+            return Rights { access: Some(access), by_bits: false };
+        }
+        Rights { access: Some(self.bits(more.mode, (more.uid, more.gid))), by_bits: true }
+    }
+
+    /// The rights to what a step makes.
+    fn of_step(&self, at: usize, seen: Option<&Seen>) -> Rights {
+        let own = |mode: u32, owner: Ids| Some(self.bits(mode, (owner.uid, owner.gid)));
+        let all = Access { read: true, write: true, execute: true };
+        let access = match self.plan.tree.get(at).map(|step| &step.make) {
+            Some(Make::Directory { mode, owner } | Make::File { mode, owner, .. }) => own(*mode, *owner),
+            Some(Make::Device { .. }) => Some(Access { execute: false, ..all }),
+            Some(Make::Symlink { .. }) => Some(all),
+            Some(Make::Mount { what, .. }) => match what {
+                Mount::Bind { .. } => match seen {
+                    Some(seen) => return self.of_host(seen),
+                    None => None,
+                },
+                Mount::Tmpfs { mode, owner, .. } | Mount::Content { mode, owner, .. } => own(*mode, *owner),
+                Mount::Mqueue => Some(all),
+                Mount::Terminal => Some(Access { execute: false, ..all }),
+                Mount::Proc | Mount::Sysfs | Mount::Devpts { .. } => Some(Access { write: false, ..all }),
+            },
+            None => None,
+        };
+        Rights { access, by_bits: false }
+    }
+
+    fn bits(&self, mode: u32, owner: (u32, u32)) -> Access {
+        let subject = &self.plan.subject;
+        let access = Access::by_bits(mode, owner, subject.uid, &subject.groups);
+        // Capabilities are root's alone. To run a file somebody must be able to; to go into a directory nobody.
+        if subject.uid == 0 && self.plan.identity.capabilities & DAC_OVERRIDE != 0 {
+            return Access { read: true, write: true, execute: access.execute || mode & 0o111 != 0 };
+        }
+        access
     }
 }
 

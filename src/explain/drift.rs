@@ -1,6 +1,6 @@
 //! In what a view that lives differs from its plan, and how that may have come about.
 
-use command_line::text::wrap;
+use command_line::text::{shown as visible, wrap};
 use serde::Serialize;
 
 use super::expected::{Expected, expected};
@@ -224,11 +224,11 @@ fn surplus(account: &Account<'_>, mount: &MountEntry, is_old: bool) -> Option<Di
 
 fn shown(mount: &MountEntry) -> String {
     let of = if mount.source.is_empty() || mount.source == mount.kind {
-        mount.kind.clone()
+        visible(&mount.kind)
     } else {
-        format!("{} of {}", mount.kind, mount.source)
+        format!("{} of {}", visible(&mount.kind), visible(&mount.source))
     };
-    let part = if mount.root == "/" { String::new() } else { format!("{} of a ", mount.root) };
+    let part = if mount.root == "/" { String::new() } else { format!("{} of a ", visible(&mount.root)) };
     format!("{part}{of}, {}", mount.attributes)
 }
 
@@ -241,7 +241,9 @@ impl Drift {
     /// For people.
     pub fn text(&self, screen: Screen) -> String {
         let Self { name, user, profile, differences, .. } = self;
+        let is_older = self.built_from.as_ref().is_some_and(|built| *built != self.generation);
         let count = match differences.len() {
+            0 if is_older => screen.paint(Style::Warning, "the same mounts, built from another plan"),
             0 => screen.paint(Style::Good, "no difference"),
             1 => screen.paint(Style::Bad, "1 difference"),
             more => screen.paint(Style::Bad, &format!("{more} differences")),
@@ -261,7 +263,7 @@ impl Drift {
         }
         for difference in differences {
             let origin = difference.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
-            put(&format!("{} {}{origin}", difference.at, difference.what), "  ", "    ");
+            put(&format!("{} {}{origin}", visible(&difference.at), difference.what), "  ", "    ");
             put(&difference.because, "      ", "      ");
         }
         text

@@ -1,11 +1,11 @@
 //! The mounts that a plan leads to on this host.
 
-use super::Account;
+use super::{Account, planned_attributes};
 use crate::model::mounts::{MountEntry, MountTable};
 use crate::model::path::AbsPath;
 use crate::model::policy::{Attributes, Propagation};
 use crate::model::seen::Details;
-use crate::plan::step::{Mount, TreeStep};
+use crate::plan::step::{Make, Mount, TreeStep};
 
 /// A mount that should be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +36,9 @@ pub(super) struct Expected {
 pub(super) fn expected(account: &Account<'_>, host: &MountTable) -> Vec<Expected> {
     let children = host.children();
     let mut all = Vec::new();
-    let steps = account.plan.tree.iter().enumerate();
-    let mounts = account.plan.mounts().filter_map(|(step, what, attributes)| {
-        let (at, _) = steps.clone().find(|(_, other)| std::ptr::eq(*other, step))?;
-        Some((at, step, what, attributes))
-    });
-    for (at, step, what, attributes) in mounts {
+    for (at, step) in account.plan.tree.iter().enumerate() {
+        let Make::Mount { what, .. } = &step.make else { continue };
+        let attributes = planned_attributes(account.plan, at).unwrap_or_default();
         let one = fresh(at, step, what, attributes);
         let Mount::Bind { recursive, propagation, .. } = what else {
             all.push(one);

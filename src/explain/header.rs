@@ -1,6 +1,6 @@
 //! Who logs in, by which profile, and what becomes of the process: what stands above every plan.
 
-use command_line::text::wrap;
+use command_line::text::{shown, wrap};
 
 use super::screen::Style;
 use super::{Account, Screen};
@@ -17,10 +17,15 @@ impl Account<'_> {
         let plan = self.plan;
         let subject = &plan.subject;
         let door = &subject.door;
-        let mut who =
-            format!("{} (uid {}, gid {}) by {}", subject.name, subject.uid, subject.gid, door.service);
+        let mut who = format!(
+            "{} (uid {}, gid {}) by {}",
+            subject.name,
+            subject.uid,
+            subject.gid,
+            shown(&door.service)
+        );
         for (word, value) in [("on", &door.tty), ("from", &door.remote_host)] {
-            who.extend(value.iter().map(|value| format!(" {word} {value}")));
+            who.extend(value.iter().map(|value| format!(" {word} {}", shown(value))));
         }
         let mut lines = vec![screen.paint(Style::Strong, &who)];
         let mut line = |name: &str, text: &str| {

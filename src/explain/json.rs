@@ -1,5 +1,6 @@
 //! A plan for programs.
 
+use command_line::text::shown_json;
 use serde::Serialize;
 
 use super::Account;
@@ -71,6 +72,6 @@ impl Account<'_> {
             findings: &self.findings,
         };
         // Values of our own types, all with text for keys: this does not fail.
-        serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+        shown_json(&serde_json::to_string_pretty(&document).unwrap_or_default()) + "\n"
     }
 }

@@ -27,6 +27,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use crate::model::facts::{Look, PathFact};
+use crate::model::mounts::MountEntry;
 use crate::model::path::AbsPath;
 use crate::model::policy::{Attributes, MountKind, MountRule, Policy, Profile};
 use crate::model::seen::Seen;
@@ -118,10 +119,7 @@ impl<'a> Account<'a> {
     fn of_host(&self, at: usize) -> Attributes {
         let seen = self.sources.get(&at).and_then(|seen| seen.more.as_ref());
         let mount = seen.and_then(|more| more.mount.as_ref());
-        mount.map_or_else(Attributes::default, |mount| Attributes {
-            read_only: mount.attributes.read_only || mount.read_only_filesystem,
-            ..mount.attributes
-        })
+        mount.map_or_else(Attributes::default, MountEntry::effective)
     }
 }
 

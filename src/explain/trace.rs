@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use command_line::text::shown;
+
 use crate::model::facts::{Look, PathFact};
+use crate::model::mounts::MountEntry;
 use crate::model::path::AbsPath;
 use crate::model::policy::Attributes;
 use crate::model::seen::Seen;
@@ -28,6 +31,8 @@ pub struct Trace {
     pub end: End,
     /// The mount that it ends in, by the place of its step.
     pub mount: usize,
+    /// What the last name was looked for in, where nothing was found.
+    pub parent: Option<Hop>,
     /// Does what was asked for lie further on, below what the way ends at?
     pub is_short: bool,
 }
@@ -63,12 +68,17 @@ pub enum End {
     Kernel,
     /// Nothing; in a tree of the host's at the path that is named.
     NotThere(Option<AbsPath>),
-    /// Something that nobody inside can look into.
-    Masked,
+    /// Something that nobody inside can look into, by this step.
+    Masked(usize),
     /// Something on the way is no directory.
     NotDirectory(AbsPath),
     /// Links that lead to each other.
     Loop,
+    /// A link where none is followed (`nosymfollow`).
+    NotFollowed(AbsPath),
+    /// On the host something is mounted at or above this path of the host's, which the bind does not show: what lies
+    /// below it is inside.
+    NotShown(AbsPath),
     /// It cannot be told from here.
     Unknown(AbsPath, String),
 }
@@ -81,7 +91,11 @@ pub fn trace(account: &Account<'_>, path: &AbsPath, see: impl FnMut(Look, &AbsPa
     let mut walker = Walker { account, plan, steps, hops: Vec::new(), see };
     let (place, end, is_short) = walker.walk(path);
     let mount = walker.mount_of(&place);
-    Trace { asked: path.clone(), place, hops: walker.hops, end, mount, is_short }
+    let parent = match end {
+        End::NotThere(_) => place.parent().and_then(|parent| walker.standing(parent)),
+        _ => None,
+    };
+    Trace { asked: path.clone(), place, hops: walker.hops, end, mount, parent, is_short }
 }
 
 struct Walker<'a, See> {
@@ -115,7 +129,8 @@ impl<See: FnMut(Look, &AbsPath) -> Seen> Walker<'_, See> {
                 _ => {}
             }
             let Ok(place) = here.join(&name) else {
-                return (here.clone(), End::Unknown(here, "no path that a map could name".to_owned()), true);
+                let why = format!("a directory, and {} no name that a map could hold", shown(&name));
+                return (here.clone(), End::Unknown(here, why), true);
             };
             match self.next(&place, rest.is_empty()) {
                 Next::Directory => here = place,
@@ -127,7 +142,8 @@ impl<See: FnMut(Look, &AbsPath) -> Seen> Walker<'_, See> {
                     if text.starts_with('/') {
                         here = AbsPath::root();
                     }
-                    rest.extend(text.split('/').rev().map(str::to_owned));
+                    // A slash at the end asks for a directory, and is no name.
+                    rest.extend(text.split('/').rev().filter(|name| !name.is_empty()).map(str::to_owned));
                 }
                 Next::End(end) => return (place, end, !rest.is_empty()),
             }
@@ -144,7 +160,10 @@ impl<See: FnMut(Look, &AbsPath) -> Seen> Walker<'_, See> {
         match self.host_path(here) {
             Some((path, look)) => {
                 let seen = (self.see)(look, &path);
-                End::Host(path, Box::new(seen))
+                match self.beyond(here, &path, &seen) {
+                    Some(end) => end,
+                    None => End::Host(path, Box::new(seen)),
+                }
             }
             None => End::Kernel,
         }
@@ -163,7 +182,13 @@ impl<See: FnMut(Look, &AbsPath) -> Seen> Walker<'_, See> {
             return Next::End(if in_own_tree { End::NotThere(None) } else { End::Kernel });
         };
         let seen = (self.see)(look, &path);
+        if let Some(end) = self.beyond(place, &path, &seen) {
+            return Next::End(end);
+        }
         match &seen.fact {
+            PathFact::Symlink(_) if self.follows_none(place, Some(&seen)) => {
+                Next::End(End::NotFollowed(place.clone()))
+            }
             PathFact::Missing => Next::End(End::NotThere(Some(path))),
             PathFact::Symlink(to) => {
                 let text = to.clone();
@@ -184,15 +209,54 @@ impl<See: FnMut(Look, &AbsPath) -> Seen> Walker<'_, See> {
         }
     }
 
-    /// Notes that the way leads over the step at `place`, if there is one.
-    fn pass_step(&mut self, place: &AbsPath) -> Option<usize> {
-        let at = *self.steps.get(place)?;
-        let seen = match &self.plan.tree.get(at)?.make {
+    /// What the kernel makes up below a path of the host's, or what the bind does not show of it.
+    fn beyond(&self, place: &AbsPath, path: &AbsPath, seen: &Seen) -> Option<End> {
+        let at = *self.steps.get(&self.step_above(place))?;
+        let Make::Mount { what: Mount::Bind { recursive, .. }, .. } = &self.plan.tree.get(at)?.make else {
+            return None;
+        };
+        let mount = seen.more.as_ref()?.mount.as_ref()?;
+        // Its links lead to what the process is that asks.
+        if mount.kind == "proc" {
+            return Some(End::Kernel);
+        }
+        let source = self.account.sources.get(&at)?.more.as_ref()?.mount.as_ref()?;
+        let is_other = mount.id != source.id;
+        (is_other && (!recursive || mount.events.unbindable)).then(|| End::NotShown(path.clone()))
+    }
+
+    /// Does the mount at `place`, or the host's that it shows, follow no links?
+    fn follows_none(&self, place: &AbsPath, seen: Option<&Seen>) -> bool {
+        let planned = planned_attributes(self.plan, self.mount_of(place)).unwrap_or_default();
+        let mount = seen.and_then(|seen| seen.more.as_ref()).and_then(|more| more.mount.as_ref());
+        planned.nosymfollow || mount.is_some_and(|mount| mount.attributes.nosymfollow)
+    }
+
+    /// The directory at `place`, looked at for who may make something in it.
+    fn standing(&mut self, place: AbsPath) -> Option<Hop> {
+        if let Some(at) = self.steps.get(&place).copied() {
+            let seen = self.source_of(at);
+            return Some(Hop { at: place, what: What::Step(at, seen) });
+        }
+        let (path, look) = self.host_path(&place)?;
+        let seen = (self.see)(look, &path);
+        Some(Hop { at: place, what: What::Directory(Box::new(seen)) })
+    }
+
+    /// What the source of a bind is.
+    fn source_of(&mut self, at: usize) -> Option<Box<Seen>> {
+        match &self.plan.tree.get(at)?.make {
             Make::Mount { what: Mount::Bind { source, look, .. }, .. } => {
                 Some(Box::new((self.see)(*look, source)))
             }
             _ => None,
-        };
+        }
+    }
+
+    /// Notes that the way leads over the step at `place`, if there is one.
+    fn pass_step(&mut self, place: &AbsPath) -> Option<usize> {
+        let at = *self.steps.get(place)?;
+        let seen = self.source_of(at);
         self.hops.push(Hop { at: place.clone(), what: What::Step(at, seen) });
         Some(at)
     }
@@ -203,10 +267,13 @@ impl<See: FnMut(Look, &AbsPath) -> Seen> Walker<'_, See> {
             false => Next::End(End::NotDirectory(place.clone())),
         };
         match self.plan.tree.get(at).map(|step| &step.make) {
+            Some(Make::Symlink { .. }) if self.follows_none(place, None) => {
+                Next::End(End::NotFollowed(place.clone()))
+            }
             Some(Make::Symlink { to }) => Next::Link(to.clone()),
             Some(
                 Make::Directory { mode: 0, .. } | Make::Mount { what: Mount::Tmpfs { mode: 0, .. }, .. },
-            ) => Next::End(if is_last { End::Made(at) } else { End::Masked }),
+            ) => Next::End(if is_last { End::Made(at) } else { End::Masked(at) }),
             Some(Make::Directory { .. } | Make::Mount { node: Node::Directory, .. }) => Next::Directory,
             _ => leaf(),
         }
@@ -277,15 +344,13 @@ impl Trace {
     /// The restrictions that hold at the end: the map's, and those of the host's mount there.
     pub fn attributes(&self, account: &Account<'_>) -> (Attributes, Attributes) {
         let planned = planned_attributes(account.plan, self.mount).unwrap_or_default();
-        let of_host = match &self.end {
-            End::Host(_, seen) => {
-                seen.more.as_ref().and_then(|more| more.mount.as_ref()).map(|mount| Attributes {
-                    read_only: mount.attributes.read_only || mount.read_only_filesystem,
-                    ..mount.attributes
-                })
-            }
+        let seen = match (&self.end, &self.parent) {
+            (End::Host(_, seen), _) => Some(seen),
+            (_, Some(Hop { what: What::Directory(seen), .. })) => Some(seen),
             _ => None,
         };
+        let mount = seen.and_then(|seen| seen.more.as_ref()).and_then(|more| more.mount.as_ref());
+        let of_host = mount.map(MountEntry::effective);
         (planned, of_host.unwrap_or_else(|| account.of_host(self.mount)))
     }
 }

@@ -1,6 +1,6 @@
 //! Which line of the map shows a path, hides it, protects it or puts something else there.
 
-use command_line::text::{count, wrap};
+use command_line::text::{count, shown, wrap};
 
 use super::screen::Style;
 use super::trace::{End, Trace, What};
@@ -70,9 +70,16 @@ fn verdict(account: &Account<'_>, trace: &Trace) -> String {
             };
             format!("{asked}{leads} is not there: no line of the map puts it into {holder}, {holds}")
         }
-        End::Masked => format!("{asked}{leads} is hidden by the mask at {holder}"),
+        End::Masked(at) => {
+            let mask = account.plan.tree.get(*at).map(by).unwrap_or_default();
+            format!("{asked}{leads} is hidden by the mask at {mask}")
+        }
         End::NotDirectory(at) => format!("{asked} cannot be: {at} is no directory"),
-        End::Loop => format!("{asked}{leads} leads nowhere: links lead to each other"),
+        End::Loop => format!("{asked} leads nowhere: links lead to each other"),
+        End::NotFollowed(at) => format!("{asked} leads nowhere: {at} is a link, and {holder} follows none"),
+        End::NotShown(path) => format!(
+            "{asked}{leads} is below a mount of the host's, at or above {path}, which the bind at {holder} does not show"
+        ),
         End::Unknown(path, why) => {
             format!("{asked}{leads} cannot be told from here: the host's {path} is {why}")
         }
@@ -126,7 +133,7 @@ fn chain(account: &Account<'_>, trace: &Trace, screen: Screen) -> String {
                 };
                 rows.push((at, made, step.origin.to_string()));
             }
-            What::Link(to) => rows.push((at, format!("-> {to}"), "on the host".to_owned())),
+            What::Link(to) => rows.push((at, format!("-> {}", shown(to)), "on the host".to_owned())),
             What::Directory(_) => {}
         }
     }

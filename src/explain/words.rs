@@ -1,5 +1,7 @@
 //! How things are called.
 
+use command_line::text::shown;
+
 use crate::model::facts::Look;
 use crate::model::policy::{Attributes, Propagation};
 use crate::model::seen::Seen;
@@ -10,7 +12,7 @@ pub(super) fn made(step: &TreeStep) -> String {
     match &step.make {
         Make::Directory { mode, .. } => format!("dir 0{mode:o}"),
         Make::File { content, mode, .. } => format!("file 0{mode:o}, {} bytes", content.len()),
-        Make::Symlink { to } => format!("-> {to}"),
+        Make::Symlink { to } => format!("-> {}", shown(to)),
         Make::Device { number: (major, minor) } => format!("device {major}:{minor}"),
         Make::Mount { what, .. } => mounted(what, step),
     }
@@ -62,9 +64,9 @@ pub(super) fn source(seen: &Seen) -> String {
     let Some(more) = &seen.more else { return what };
     let mut words = format!("{what} 0{:o}, {}:{}", more.mode, more.uid, more.gid);
     if let Some(mount) = &more.mount {
-        words.push_str(&format!(", on {}", mount.kind));
+        words.push_str(&format!(", on {}", shown(&mount.kind)));
         if !mount.source.is_empty() && mount.source != mount.kind {
-            words.push_str(&format!(" ({})", mount.source));
+            words.push_str(&format!(" ({})", shown(&mount.source)));
         }
     }
     words

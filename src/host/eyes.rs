@@ -1,18 +1,18 @@
 //! Looking at paths of the host for whoever explains a plan: with the rights with which a login would, as far as the
 //! caller has them.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
 use super::facts::refusal;
-use super::mounts::{mount_of_number, own_mounts};
-use super::patience;
+use super::mounts::{mount_of_number, mounts_of_process};
+use super::patience::{self, answers_by_itself};
 use super::source::Sources;
 use crate::model::facts::{Look, PathFact};
-use crate::model::mounts::MountEntry;
+use crate::model::mounts::{MountEntry, MountTable};
 use crate::model::path::AbsPath;
 use crate::model::seen::{Access, Details, Seen};
 use crate::model::subject::Subject;
@@ -28,6 +28,8 @@ pub struct Eyes {
     is_outsider: bool,
     /// The mounts that were looked at: a host may have ten thousand, and a map needs five.
     mounts: RefCell<HashMap<u64, Option<MountEntry>>>,
+    /// All of them, for a kernel that does not tell of one alone.
+    table: OnceCell<MountTable>,
 }
 
 impl Eyes {
@@ -39,6 +41,7 @@ impl Eyes {
             as_user: uid == 0 || uid == subject.uid,
             is_outsider: uid != 0,
             mounts: RefCell::default(),
+            table: OnceCell::new(),
         }
     }
 
@@ -68,15 +71,14 @@ impl Eyes {
 
     fn open(&self, look: Look, path: &AbsPath) -> Result<OwnedFd, PathFact> {
         let known = match self.sources.open_at_once(path, look) {
+            // What asks a server for everything that is yet to be asked.
+            Ok(Some(place)) if !matches!(answers_by_itself(place.as_fd()), Ok(true)) => {
+                self.expect_answer(look, path)?;
+                Ok(place)
+            }
             Ok(Some(place)) => Ok(place),
             Ok(None) => {
-                let stuck = patience::scout(1, |_, scout| {
-                    let _ = self.sources.open_first(path, look, scout);
-                    Ok(())
-                });
-                if !matches!(stuck, Ok(None)) {
-                    return Err(PathFact::unreachable("its file system does not answer"));
-                }
+                self.expect_answer(look, path)?;
                 self.sources.open(path, look)
             }
             Err(error) => Err(error),
@@ -91,30 +93,53 @@ impl Eyes {
         })
     }
 
+    /// Has a scout ask everything first that will be asked: a server that is dead, or its user's own and silent by intent,
+    /// costs a message.
+    fn expect_answer(&self, look: Look, path: &AbsPath) -> Result<(), PathFact> {
+        let stuck = patience::scout(1, |_, scout| {
+            if let Ok(place) = self.sources.open_first(path, look, scout) {
+                let _ = sys::path::link_text(place.as_fd());
+                let _ = self.access(&place);
+            }
+            Ok(())
+        });
+        match stuck {
+            Ok(None) => Ok(()),
+            _ => Err(PathFact::unreachable("on a file system that does not answer")),
+        }
+    }
+
     fn details(&self, place: &OwnedFd) -> sys::Result<Details> {
         let status = sys::path::status(place.as_fd())?;
-        let (_, mount) = sys::path::mount_of(place.as_fd())?;
         Ok(Details {
-            path: sys::path::name_of(place.as_fd())?,
+            path: sys::access::name_of(place.as_fd())?,
             mode: status.mode,
             uid: status.uid,
             gid: status.gid,
-            mount: self.mount(mount),
+            mount: self.mount(place)?,
             access: None,
         })
     }
 
-    /// The mount with this number. Where the kernel tells of one at a time only that is asked for.
-    fn mount(&self, id: u64) -> Option<MountEntry> {
+    /// The mount that `place` lies on. Where the kernel tells of one at a time only that is asked for.
+    fn mount(&self, place: &OwnedFd) -> sys::Result<Option<MountEntry>> {
+        let (_, id) = sys::path::mount_of(place.as_fd())?;
         if let Some(known) = self.mounts.borrow().get(&id) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let mut mounts = self.mounts.borrow_mut();
-        match mount_of_number(id) {
-            Some(mount) => drop(mounts.insert(id, Some(mount))),
-            None => mounts.extend(own_mounts().ok()?.mounts.into_iter().map(|mount| (mount.id, Some(mount)))),
-        }
-        mounts.entry(id).or_insert(None).clone()
+        let found = match mount_of_number(id) {
+            Some(mount) => Some(mount),
+            None => self.mount_by_text(place)?,
+        };
+        self.mounts.borrow_mut().insert(id, found.clone());
+        Ok(found)
+    }
+
+    /// The same by the text of `mountinfo`, which has numbers of its own.
+    fn mount_by_text(&self, place: &OwnedFd) -> sys::Result<Option<MountEntry>> {
+        let id = sys::access::old_mount_number(place.as_fd())?;
+        let table = self.table.get_or_init(|| mounts_of_process(None).ok().flatten().unwrap_or_default());
+        Ok(table.get(id).cloned())
     }
 
     fn access(&self, place: &OwnedFd) -> sys::Result<Access> {

@@ -17,9 +17,19 @@ use crate::model::subject::Door;
 
 /// What this process can see: asked of the kernel mount by mount (6.8), or read in `/proc`.
 pub fn own_mounts() -> Result<MountTable, Error> {
-    match sys::mounts::list().map_err(failed)? {
-        Some(mounts) => Ok(MountTable { mounts: mounts.into_iter().map(entry).collect() }),
+    match by_calls()? {
+        Some(table) => Ok(table),
         None => mounts_of_process(None).and_then(|table| table.ok_or_else(|| gone("this process"))),
+    }
+}
+
+/// `None` where the kernel has not got the calls, or may not be asked: a filter of system calls, or a root directory that
+/// is no mount.
+fn by_calls() -> Result<Option<MountTable>, Error> {
+    match sys::mounts::list() {
+        Ok(mounts) => Ok(mounts.map(|mounts| MountTable { mounts: mounts.into_iter().map(entry).collect() })),
+        Err(error) if error.errno() == Errno::PERM.raw_os_error() => Ok(None),
+        Err(error) => Err(failed(error)),
     }
 }
 
@@ -30,8 +40,8 @@ pub(super) fn mount_of_number(id: u64) -> Option<MountEntry> {
 
 /// Like [`own_mounts`], for a process that may have no `/proc` any more: `processes` is one that it was in before.
 pub fn mounts_seen_now(processes: BorrowedFd<'_>) -> Result<MountTable, Error> {
-    if let Some(mounts) = sys::mounts::list().map_err(failed)? {
-        return Ok(MountTable { mounts: mounts.into_iter().map(entry).collect() });
+    if let Some(table) = by_calls()? {
+        return Ok(table);
     }
     let path = "self/mountinfo";
     let file = sys::path::open(processes, "self", Links::Follow)
@@ -44,7 +54,7 @@ pub fn mounts_seen_now(processes: BorrowedFd<'_>) -> Result<MountTable, Error> {
 pub fn mounts_of_process(pid: Option<i32>) -> Result<Option<MountTable>, Error> {
     let whose = pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
     let path = format!("/proc/{whose}/mountinfo");
-    let file = match sys::path::open_to_read(&path) {
+    let file = match sys::access::open_to_read(&path) {
         Ok(file) => file,
         Err(error) if error.errno() == Errno::NOENT.raw_os_error() => return Ok(None),
         Err(error) if error.errno() == Errno::ACCESS.raw_os_error() => {

@@ -59,9 +59,13 @@ impl Census {
         self.accounts.get(at).map(|account| account.name.as_str())
     }
 
-    /// The ids of those of these groups that there are.
+    /// The ids of those of these groups that there are; also of those that a directory service knows and does not list.
     pub fn group_ids<'a>(&self, names: impl Iterator<Item = &'a String>) -> BTreeMap<String, u32> {
-        names.filter_map(|name| Some((name.clone(), self.group(name)?.gid))).collect()
+        let id = |name: &String| match self.group(name) {
+            Some(group) => Some(group.gid),
+            None => sys::user::group_id(name).ok().flatten(),
+        };
+        names.filter_map(|name| Some((name.clone(), id(name)?))).collect()
     }
 
     /// The group of this name.

@@ -33,6 +33,13 @@ pub struct MountEntry {
     pub options: String,
 }
 
+impl MountEntry {
+    /// The restrictions that hold there: those of the mount, and that of its file system.
+    pub fn effective(&self) -> Attributes {
+        Attributes { read_only: self.attributes.read_only || self.read_only_filesystem, ..self.attributes }
+    }
+}
+
 /// How a mount takes part in mount events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Events {
@@ -47,7 +54,7 @@ pub struct Events {
 /// All mounts of a namespace that can be seen from one root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountTable {
-    /// In the order in which the kernel tells them: what is mounted on a mount stands behind it.
+    /// In the order in which the kernel tells them.
     pub mounts: Vec<MountEntry>,
 }
 

@@ -83,7 +83,7 @@ pub fn enter_view(plan: &Plan, ground: &Ground, name: &str, as_root: bool) -> Re
 pub fn end_session(registry: &Registry, name: &str) -> Result<(), Error> {
     let inventory = registry.inventory()?;
     let session = inventory.sessions.iter().find(|session| session.name == name).ok_or_else(|| {
-        Error::new(ErrorKind::Request, format!("there is no session {name}"))
+        Error::new(ErrorKind::Request, format!("there is no session {name:?}"))
             .help("`sessionctl list` shows what lives")
     })?;
     end_leader_of(registry, session)?;

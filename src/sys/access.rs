@@ -1,7 +1,8 @@
-//! Asking what somebody may do, without doing it.
+//! Looking at something without doing anything with it: what it is called, what it lies on, who may do what.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::{Error, Result};
@@ -34,4 +35,26 @@ pub fn may(fd: BorrowedFd<'_>, right: Right) -> Result<bool> {
         (_, Errno::ACCESS | Errno::PERM) => Ok(false),
         (_, errno) => Err(Error::new(format!("faccessat2(fd, {right:?})"), errno)),
     }
+}
+
+/// The path that leads to `fd`, without links, as this process sees it; with ` (deleted)` behind it where none does.
+pub fn name_of(fd: BorrowedFd<'_>) -> Result<String> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let text = rustix::fs::readlink(link.as_str(), Vec::new())
+        .map_err(|errno| Error::new(format!("readlink({link:?})"), errno))?;
+    Ok(text.to_string_lossy().into_owned())
+}
+
+/// Opens a file that the kernel makes up, to be read.
+pub fn open_to_read(path: &str) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::new(format!("open({path:?})"), errno))
+}
+
+/// The number that `mountinfo` gives the mount that `fd` is on. It may be given again after an unmount.
+pub fn old_mount_number(fd: BorrowedFd<'_>) -> Result<u64> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    rustix::fs::statx(fd, c"", flags, StatxFlags::MNT_ID)
+        .map(|stat| stat.stx_mnt_id)
+        .map_err(|errno| Error::new("statx(fd, MNT_ID)", errno))
 }

@@ -60,7 +60,8 @@ const ROOT: u64 = u64::MAX;
 /// How many numbers are asked for at once.
 const BATCH: usize = 1024;
 /// `STATMOUNT_SB_BASIC`, `_MNT_BASIC`, `_MNT_ROOT`, `_MNT_POINT`, `_FS_TYPE`, `_MNT_OPTS`, `_SB_SOURCE`.
-const WANTED: u64 = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x80 | 0x200;
+const WANTED: u64 = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | OPTIONS | 0x200;
+const OPTIONS: u64 = 0x80;
 /// The fixed part of `struct statmount`, behind which texts stand.
 const FIXED: usize = 512;
 /// No mount's texts are longer: two paths, and options.
@@ -125,7 +126,7 @@ fn describe(
     mount: u64,
     answer: &mut Vec<u8>,
 ) -> std::result::Result<RawMount, Errno> {
-    let asked = request(mount, WANTED);
+    let mut asked = request(mount, WANTED);
     loop {
         // SAFETY: the call reads as many bytes of `asked` as it says there, and writes no more than `answer` has room
         // for.
@@ -135,6 +136,8 @@ fn describe(
         match (result, last_errno()) {
             (0, _) => return read(answer).ok_or(Errno::INVAL),
             (_, Errno::OVERFLOW) if answer.len() < ANSWER_MAX => answer.resize(answer.len() * 2, 0),
+            // An overlay can have more layers than anybody reads.
+            (_, Errno::OVERFLOW) if asked.parameter & OPTIONS != 0 => asked.parameter &= !OPTIONS,
             (_, errno) => return Err(errno),
         }
     }
@@ -164,7 +167,7 @@ fn read(answer: &[u8]) -> Option<RawMount> {
         root: text(0x8, 104)?,
         point: text(0x10, 108)?,
         source: text(0x200, 124)?,
-        options: text(0x80, 4)?,
+        options: text(OPTIONS, 4)?,
     })
 }
 

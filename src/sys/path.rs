@@ -191,21 +191,6 @@ impl Kind {
     }
 }
 
-/// The path that leads to `fd`, without links, as this process sees it; with ` (deleted)` behind it where none does.
-pub fn name_of(fd: BorrowedFd<'_>) -> Result<String> {
-    use std::os::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let text = rustix::fs::readlink(link.as_str(), Vec::new())
-        .map_err(|errno| Error::new(format!("readlink({link:?})"), errno))?;
-    Ok(text.to_string_lossy().into_owned())
-}
-
-/// Opens a file that the kernel makes up, to be read.
-pub fn open_to_read(path: &str) -> Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::new(format!("open({path:?})"), errno))
-}
-
 /// The text of the symbolic link that `link` stands on.
 pub fn link_text(link: BorrowedFd<'_>) -> Result<String> {
     let text =

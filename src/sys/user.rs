@@ -1,6 +1,7 @@
 //! Users and groups, through the host's name services. Only ever called before the root is switched.
 
 use std::ffi::CString;
+use std::sync::{Mutex, PoisonError};
 
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::io::Errno;
@@ -84,11 +85,14 @@ pub fn has_lent_rights() -> bool {
     getuid() != geteuid() || getgid() != getegid()
 }
 
+/// Held by whoever goes through a list of the C library's, of which there is one place for all.
+static LIST: Mutex<()> = Mutex::new(());
+
 /// Everybody whom the host's name services list. A directory service may list nobody and know everybody by name.
 pub fn everybody() -> Vec<Account> {
     let mut found = Vec::new();
-    // SAFETY: the program has one thread, as every program of ours that asks the name services; nobody else goes through
-    // the list meanwhile.
+    let _lock = LIST.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: nobody else goes through the list meanwhile: nobody without the lock.
     unsafe { libc::setpwent() };
     loop {
         // SAFETY: as above. What is pointed to holds until the next call.
@@ -120,6 +124,7 @@ pub struct GroupEntry {
 /// Every group that the host's name services list.
 pub fn groups() -> Vec<GroupEntry> {
     let mut found = Vec::new();
+    let _lock = LIST.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: as in `everybody`.
     unsafe { libc::setgrent() };
     loop {

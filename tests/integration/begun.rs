@@ -56,7 +56,7 @@ fn begun() -> Verdict {
     ensure!(failed.code == Some(125) && failed.stderr.contains("knows no user"), "{failed:?}");
     let failed = Run::new(SESSIONCTL).args(["end", "--session", "Session999"]).finish()?;
     ensure!(
-        failed.code == Some(125) && failed.stderr.contains("there is no session Session999"),
+        failed.code == Some(125) && failed.stderr.contains("there is no session \"Session999\""),
         "{failed:?}"
     );
     ensure_eq!(sessionctl(&["recover"])?, "", "at last");

@@ -1,6 +1,8 @@
 //! What `sessionctl` says before and after: plan, why, can, diff and check, beside what really happens.
 
 mod changes;
+mod deeds;
+mod hostile;
 
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
@@ -17,12 +19,20 @@ const AS_BOB: &[Needs] = &[Needs::Root, Needs::OrdinaryUser];
 pub fn trials() -> Vec<Trial> {
     let own = |name: &str, test: fn() -> Verdict| isolated(name, AS_BOB, HostMounts::Shared, test);
     let mut trials = vec![
-        own("explained: what `can` says is what happens", deeds),
+        own("explained: what `can` says is what happens", deeds::deeds),
         own("explained: `why` names the line that shows, hides, replaces or protects", reasons),
         own("explained: a plan says who, why, what and what it is on this host", plans),
         own("explained: an ordinary user asks about others without root", without_root),
         own("explained: `check` finds everything at once and ends as CI wants it", checks),
         own("explained: no line is wider than a terminal, and no help either", widths),
+        own("explained: root is asked about as root is inside", deeds::root_inside),
+        own("explained: what users write is shown and not obeyed", hostile::hostile_texts),
+        isolated(
+            "explained: a server that answers half costs a message",
+            &[Needs::Root, Needs::OrdinaryUser, Needs::Tool("mount")],
+            HostMounts::Shared,
+            hostile::shy_server,
+        ),
         trial("explained: a question that makes no sense is refused", &[Needs::Nothing], nonsense),
     ];
     trials.extend(changes::trials());
@@ -33,6 +43,13 @@ pub fn trials() -> Vec<Trial> {
 pub(super) struct Host {
     pub(super) world: World,
     pub(super) bob: User,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Only so that the folder can be removed.
+        let _ = Run::new("umount").arg(self.world.path("deep/ro")).finish();
+    }
 }
 
 impl Host {
@@ -66,6 +83,24 @@ impl Host {
         }
         symlink("sub/file", world.path("open/link"))?;
         symlink("/masked/x", world.path("open/astray"))?;
+        // Mounts below a source, links that lead past each other, and a folder that may be written and not gone into.
+        for (folder, mode) in
+            [("deep", 0o755), ("deep/ro", 0o755), ("deep/all", 0o777), ("deep/blind", 0o702)]
+        {
+            world.directory(folder)?;
+            std::fs::set_permissions(world.path(folder), PermissionsExt::from_mode(mode))?;
+        }
+        let below = world.path("deep/ro");
+        Run::new("mount")
+            .args(["-t", "tmpfs", "-o", "mode=777", "x"])
+            .arg(&below)
+            .finish()?
+            .expect_code(0)?;
+        world.file("deep/ro/file", "text")?;
+        Run::new("mount").args(["-o", "remount,ro"]).arg(&below).finish()?.expect_code(0)?;
+        symlink("all/../new", world.path("deep/past"))?;
+        symlink("all/new", world.path("deep/dangling"))?;
+        symlink("all/", world.path("deep/slash"))?;
         let bind = |target: &str, name: &str, more: &str| {
             let source = world.path(name);
             format!("[[profile.mount]]\ntarget = \"{target}\"\nsource = {source:?}\n{more}\n")
@@ -76,6 +111,9 @@ impl Host {
             bind("/bobs", "bobs", ""),
             bind("/noexec", "noexec", "options = [\"noexec\"]"),
             bind("/setid", "open", "options = [\"suid\", \"ro\"]"),
+            bind("/deep", "deep", ""),
+            bind("/flat", "deep", "recursive = false"),
+            bind("/nolinks", "open", "options = [\"ro\", \"nosymfollow\"]"),
             bind("/gone", "gone", "optional = true"),
             "[[profile.mount]]\ntarget = \"/open/sub\"\nkind = \"mask\"\n".to_owned(),
             "[[profile.mount]]\ntarget = \"/open/file\"\nkind = \"file\"\ncontent = \"%u\"\n".to_owned(),
@@ -96,91 +134,9 @@ impl Host {
     }
 
     /// What a shell in a session of bob's says.
-    fn inside(&self, script: &str) -> Result<Outcome, Failed> {
+    pub(super) fn inside(&self, script: &str) -> Result<Outcome, Failed> {
         self.world.enter(["--user", &self.bob.name, "--", "sh", "-c", script])?.finish()
     }
-}
-
-/// Every deed at every place: what is told, beside what a process of bob's may really do.
-fn deeds() -> Verdict {
-    let host = Host::new("")?;
-    let places = [
-        "/",
-        "/open",
-        "/open/file",
-        "/open/secret",
-        "/open/program",
-        "/open/setid",
-        "/open/sub",
-        "/open/sub/file",
-        "/open/link",
-        "/open/astray",
-        "/open/nothing",
-        "/closed",
-        "/closed/file",
-        "/bobs",
-        "/bobs/file",
-        "/bobs/new",
-        "/bobs/none/new",
-        "/noexec/program",
-        "/mine",
-        "/mine/new",
-        "/tmp",
-        "/tmp/new",
-        "/usr/bin/true",
-        "/bin/sh",
-        "/dev/null",
-        "/dev",
-        "/dev/shm/new",
-        "/gone",
-        "/nowhere",
-        "/setid/program",
-    ];
-    let own = format!("/users/{}", host.bob.name);
-    let mut places: Vec<String> = places.map(str::to_owned).to_vec();
-    places.extend([own.clone(), format!("{own}/new")]);
-    let mut script = String::new();
-    for place in &places {
-        // A new file is made to see whether it can be, and taken away; a device is as good as a file.
-        script.push_str(&format!(
-            "p={place}; r=1; w=1; x=1\n\
-             if [ -d $p ]; then ls $p >/dev/null 2>&1 && r=0; ( : >$p/.try ) 2>/dev/null && w=0 && rm $p/.try; \
-             ( cd $p ) 2>/dev/null && x=0\n\
-             elif [ -e $p ]; then ( : <$p ) 2>/dev/null && r=0; ( : >>$p ) 2>/dev/null && w=0; \
-             ( exec $p -c : ) >/dev/null 2>&1 && x=0\n\
-             else ( : >$p ) 2>/dev/null && w=0 && rm $p; fi\n\
-             echo $p $r $w $x\n"
-        ));
-    }
-    let really = host.inside(&script)?.output()?;
-    let mut compared = [0, 0];
-    for (line, place) in really.lines().zip(&places) {
-        let words: Vec<&str> = line.split(' ').collect();
-        for (at, deed) in ["read", "write", "exec"].into_iter().enumerate() {
-            let told = host.ask("can", &[deed, place])?;
-            let code = told.code.unwrap_or(-1);
-            let really: i32 = words[at + 1].parse()?;
-            ensure_eq!((place, deed, code), (place, deed, really), "told: {}{}", told.stdout, told.stderr);
-            compared[usize::from(code == 0)] += 1;
-        }
-    }
-    ensure!(
-        really.lines().count() == places.len() && compared.iter().all(|count| *count > 15),
-        "{compared:?}"
-    );
-
-    // By its set-id bit: only where the map, the profile and the bit allow it.
-    for (settings, place, answer) in [
-        ("", "/setid/setid", 1),
-        ("no_new_privs = false", "/setid/setid", 0),
-        ("no_new_privs = false", "/setid/program", 1),
-        ("no_new_privs = false", "/open/setid", 1),
-    ] {
-        let host = Host::new(settings)?;
-        let told = host.ask("can", &["suid", place])?;
-        ensure_eq!(told.code, Some(answer), "{settings} {place}: {}{}", told.stdout, told.stderr);
-    }
-    Ok(())
 }
 
 fn reasons() -> Verdict {

@@ -66,9 +66,58 @@ pub fn count(text: &str) -> usize {
     text.chars().count()
 }
 
+/// `text` as it can be shown: controls (C0, DEL, C1) and characters without a shape, such as those that turn the direction
+/// of writing, by number. For whatever somebody else may have written: the name of a mount point, the text of a link.
+pub fn shown(text: &str) -> String {
+    text.chars().map(escape).collect()
+}
+
+/// The same for what goes over several lines, and may have tabs in them.
+pub fn shown_lines(text: &str) -> String {
+    let keep = |character| matches!(character, '\n' | '\t');
+    text.chars().map(|each| if keep(each) { each.to_string() } else { escape(each) }).collect()
+}
+
+/// The same for JSON, in which such characters stand in strings alone.
+pub fn shown_json(text: &str) -> String {
+    let mut shown = String::new();
+    for each in text.chars() {
+        if each == '\n' || escape(each).chars().eq([each]) {
+            shown.push(each);
+        } else {
+            for unit in each.encode_utf16(&mut [0; 2]) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    shown
+}
+
+/// One character, as [`shown`] shows it.
+pub fn escape(character: char) -> String {
+    let unseen = matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    match character {
+        '\n' => "\\n".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\r' => "\\r".to_owned(),
+        other if unseen || other.is_control() => other.escape_unicode().to_string(),
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_somebody_wrote_reaches_a_terminal_as_it_is() {
+        let text = "a\u{1b}[2Jb\u{9b}31m\u{202e}\u{7f}\n\t";
+        assert_eq!(shown(text), "a\\u{1b}[2Jb\\u{9b}31m\\u{202e}\\u{7f}\\n\\t");
+        assert_eq!(shown_lines("\u{1b}\n\tx"), "\\u{1b}\n\tx");
+        assert_eq!(shown_json("{\n\"\u{9b}\u{e0001}\u{e9}\"}"), "{\n\"\\u009b\\udb40\\udc01\u{e9}\"}");
+    }
 
     #[test]
     fn lines_are_no_longer_than_they_may_be_and_hang_below_the_first() {

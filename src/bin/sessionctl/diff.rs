@@ -1,6 +1,7 @@
 //! `diff`: is what lives what the map says now?
 #![forbid(unsafe_code)]
 
+use command_line::text::{shown, wrap};
 use session_sandbox::cli::control::{Login, Which, Whose};
 use session_sandbox::cli::terminal::screen;
 use session_sandbox::explain::drift::{Drift, drift};
@@ -14,7 +15,7 @@ use crate::explain::Thought;
 pub(crate) fn diff(which: &Which, config: Option<&str>, json: bool) -> Result<u8, Error> {
     let drifts = match which {
         Which::Process { pid, user, profile } => {
-            vec![of_process(*pid, user.as_deref(), profile.as_deref(), config)?]
+            vec![Compared::Drift(of_process(*pid, user.as_deref(), profile.as_deref(), config)?)]
         }
         Which::All => of_living(None, config)?,
         Which::Living(whose) => of_living(Some(whose), config)?,
@@ -24,10 +25,50 @@ pub(crate) fn diff(which: &Which, config: Option<&str>, json: bool) -> Result<u8
     } else if drifts.is_empty() {
         crate::print("no view lives\n")?;
     } else {
-        let texts: Vec<String> = drifts.iter().map(|drift| drift.text(screen())).collect();
+        let texts: Vec<String> = drifts.iter().map(Compared::text).collect();
         crate::print(&texts.join("\n"))?;
     }
-    Ok(u8::from(!drifts.iter().all(Drift::is_none)))
+    Ok(drifts.iter().map(Compared::status).max().unwrap_or(0))
+}
+
+/// What came of one view.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Compared {
+    Drift(Drift),
+    /// There is no plan to compare it with: its user or its profile is gone.
+    Failed {
+        name: String,
+        error: String,
+    },
+}
+
+impl Compared {
+    fn of(name: &str, compared: Result<Drift, Error>) -> Self {
+        match compared {
+            Ok(drift) => Self::Drift(drift),
+            Err(error) => Self::Failed { name: name.to_owned(), error: error.without_remedy() },
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Drift(drift) => drift.text(screen()),
+            Self::Failed { name, error } => {
+                let text = format!("{name}: there is nothing to compare it with: {}", shown(error));
+                let help = "help: `sessionctl end` ends what should not live any more";
+                let width = screen().width;
+                format!("{}\n{}\n", wrap(&text, "", "  ", width), wrap(help, "  ", "    ", width))
+            }
+        }
+    }
+
+    fn status(&self) -> u8 {
+        match self {
+            Self::Drift(drift) => u8::from(!drift.is_none()),
+            Self::Failed { .. } => 125,
+        }
+    }
 }
 
 fn of_process(
@@ -54,7 +95,7 @@ fn of_process(
     compare(&login, &format!("process {pid}"), None, &live)
 }
 
-fn of_living(whose: Option<&Whose>, config: Option<&str>) -> Result<Vec<Drift>, Error> {
+fn of_living(whose: Option<&Whose>, config: Option<&str>) -> Result<Vec<Compared>, Error> {
     crate::must_be_root(None)?;
     let registry = Registry::open_if_there()?;
     let inventory = registry.as_ref().map_or_else(|| Ok(Inventory::default()), Registry::inventory)?;
@@ -76,8 +117,8 @@ fn of_living(whose: Option<&Whose>, config: Option<&str>) -> Result<Vec<Drift>, 
         }
         Some(Whose::Session(name)) => {
             let found = inventory.sessions.iter().find(|session| session.name == *name);
-            let session = found.ok_or_else(|| crate::nothing(&format!("there is no session {name}")))?;
-            return of_session(session, &inventory, config).map(|drift| vec![drift]);
+            let session = found.ok_or_else(|| crate::nothing(&format!("there is no session {name:?}")))?;
+            return of_session(session, &inventory, config).map(|drift| vec![Compared::Drift(drift)]);
         }
     };
     let mut drifts = Vec::new();
@@ -91,8 +132,10 @@ fn of_living(whose: Option<&Whose>, config: Option<&str>) -> Result<Vec<Drift>, 
             }
     };
     for session in inventory.sessions.iter().filter(is_meant) {
-        if let Some(drift) = if_inside(session, &inventory, config)? {
-            drifts.push(drift);
+        match if_inside(session, &inventory, config) {
+            Ok(None) => {}
+            Ok(Some(drift)) => drifts.push(Compared::Drift(drift)),
+            Err(error) => drifts.push(Compared::of(&session.name, Err(error))),
         }
     }
     if let (Some(whose), true) = (whose, views.is_empty() && drifts.is_empty()) {
@@ -108,7 +151,7 @@ fn of_living(whose: Option<&Whose>, config: Option<&str>) -> Result<Vec<Drift>, 
             let service = service_in(view, &inventory);
             let login = login(view.record.user.clone(), &service, Some(view.record.profile.clone()), config);
             let name = format!("{}, generation {}", view.name, view.record.generation);
-            drifts.push(compare(&login, &name, Some(&view.record.digest), &live)?);
+            drifts.push(Compared::of(&name, compare(&login, &name, Some(&view.record.digest), &live)));
         }
     }
     Ok(drifts)

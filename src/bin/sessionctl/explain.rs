@@ -3,7 +3,7 @@
 
 use session_sandbox::cli::control::{Form, Login};
 use session_sandbox::cli::terminal::screen;
-use session_sandbox::explain::can::{self, Deed};
+use session_sandbox::explain::can::{self, Deed, Verdict};
 use session_sandbox::explain::trace::{End, Trace, trace};
 use session_sandbox::explain::{self, Account};
 use session_sandbox::host::{self, Eyes};
@@ -71,7 +71,7 @@ pub(crate) fn why(login: &Login, path: &AbsPath) -> Result<u8, Error> {
     let account = thought.account()?;
     let trace = thought.trace(&account, path);
     // Whoever asks about something that is not inside wants to know whether there was something to be shown.
-    let is_absent = matches!(trace.end, End::NotThere(_) | End::Masked);
+    let is_absent = matches!(trace.end, End::NotThere(_) | End::Masked(_));
     let on_host = is_absent.then(|| thought.eyes.see(Look::Root, &trace.place).fact.describe());
     crate::print(&explain::why(&account, &trace, on_host.as_deref(), screen()))
 }
@@ -81,5 +81,9 @@ pub(crate) fn can(login: &Login, deed: Deed, path: &AbsPath) -> Result<u8, Error
     let account = thought.account()?;
     let answer = can::can(&account, &thought.trace(&account, path), deed);
     crate::print(&(answer.text(screen()) + "\n"))?;
-    Ok(u8::from(!answer.yes))
+    Ok(match answer.verdict {
+        Verdict::Yes => 0,
+        Verdict::No => 1,
+        Verdict::Unknown => 125,
+    })
 }

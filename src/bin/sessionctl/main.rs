@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use command_line::text::{shown_json, shown_lines};
 use session_sandbox::cli::control::{self, Control, Whose};
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::setup::Method;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             // An error that cannot be shown is still the exit status.
-            let _ = writeln!(std::io::stderr(), "sessionctl: {}", error.chain());
+            let _ = writeln!(std::io::stderr(), "sessionctl: {}", shown_lines(&error.chain().to_string()));
             ExitCode::from(error.kind().exit_code())
         }
     }
@@ -169,7 +170,7 @@ fn scripts(registry: &Registry, session: Option<String>, json: bool) -> Result<u
         found.extend(lines.as_deref().and_then(status::status));
     }
     if let (Some(name), true) = (&session, found.is_empty()) {
-        let message = format!("no scripts of a session {name} are on record");
+        let message = format!("no scripts of a session {name:?} are on record");
         return Err(Error::new(ErrorKind::Request, message).help("`sessionctl scripts` shows those that are"));
     }
     if json {
@@ -245,7 +246,7 @@ fn enter(
         }
         Whose::Session(name) => {
             let found = inventory.sessions.iter().find(|living| living.name == name);
-            let found = found.ok_or_else(|| nothing(&format!("there is no session {name}")))?;
+            let found = found.ok_or_else(|| nothing(&format!("there is no session {name:?}")))?;
             let view = found.record.view.as_ref();
             let view = view.ok_or_else(|| nothing(&format!("{name} has no view that others can enter")))?;
             (view.0.clone(), found.record.user.clone())
@@ -305,7 +306,7 @@ pub(crate) fn nothing(message: &str) -> Error {
 
 pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, Error> {
     serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
+        .map(|text| shown_json(&text) + "\n")
         .map_err(|error| Error::new(ErrorKind::Host, "cannot write JSON").caused_by(error))
 }
 

@@ -21,6 +21,8 @@ pub enum Server {
     Waiting,
     /// It answers: there are directories at every depth, and nothing in them that is listed.
     Answering,
+    /// It answers what is there, and nothing that is asked about it.
+    Shy,
 }
 
 /// A mount. Gone, and whoever waits for it is let go, when the test lets go of it.
@@ -58,9 +60,9 @@ impl Fuse {
         let end = Arc::new(AtomicBool::new(false));
         let server = match does {
             Server::Stopped => None,
-            Server::Waiting | Server::Answering => {
+            Server::Waiting | Server::Answering | Server::Shy => {
                 let (connection, end) = (connection.try_clone()?, Arc::clone(&end));
-                Some(std::thread::spawn(move || serve(&connection, &end, does == Server::Answering)))
+                Some(std::thread::spawn(move || serve(&connection, &end, does)))
             }
         };
         Ok(Self { at: at.to_owned(), connection: Some(connection), server, end })
@@ -83,7 +85,7 @@ impl Drop for Fuse {
     }
 }
 
-fn serve(connection: &OwnedFd, end: &AtomicBool, answers: bool) {
+fn serve(connection: &OwnedFd, end: &AtomicBool, does: Server) {
     let moment = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
     let mut request = vec![0_u8; 256 * 1024];
     while !end.load(Ordering::Relaxed) {
@@ -94,6 +96,11 @@ fn serve(connection: &OwnedFd, end: &AtomicBool, answers: bool) {
         let Ok(length) = rustix::io::read(connection, &mut request) else { continue };
         let word = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
         let (what, request) = (word(4), &request[..length]);
+        let answers = match does {
+            Server::Answering => true,
+            Server::Shy => what == LOOKUP,
+            Server::Stopped | Server::Waiting => false,
+        };
         if matches!(what, FORGET | BATCH_FORGET) || (what != INIT && !answers) {
             continue;
         }
