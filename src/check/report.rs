@@ -1,5 +1,6 @@
 //! What was found, for people, for programs, and for what shows findings beside code (SARIF 2.1.0).
 
+use command_line::screen::{Screen, Style};
 use command_line::text::{shown, shown_json, wrap};
 use serde_json::json;
 
@@ -18,10 +19,10 @@ pub enum Format {
 }
 
 impl Report {
-    /// The report in that form; text in lines of `width`.
-    pub fn told(&self, format: Format, width: usize) -> String {
+    /// The report in that form.
+    pub fn told(&self, format: Format, screen: Screen) -> String {
         match format {
-            Format::Text => self.text(width),
+            Format::Text => self.text(screen),
             // Values of our own types, all with text for keys: neither fails.
             Format::Json => shown_json(&serde_json::to_string_pretty(self).unwrap_or_default()) + "\n",
             Format::Sarif => {
@@ -30,16 +31,16 @@ impl Report {
         }
     }
 
-    fn text(&self, width: usize) -> String {
+    fn text(&self, screen: Screen) -> String {
         let mut text = String::new();
         for finding in &self.findings {
-            text.push_str(&told(finding, width));
+            text.push_str(&told(finding, screen));
             text.push_str("\n\n");
         }
         if self.left_out > 0 {
             text.push_str(&format!("... and {} more mistakes\n\n", self.left_out));
         }
-        text.push_str(&wrap(&self.summary(), "", "  ", width));
+        text.push_str(&wrap(&self.summary(), "", "  ", screen.width));
         text.push('\n');
         text
     }
@@ -102,10 +103,17 @@ fn word(severity: Severity) -> &'static str {
     }
 }
 
-fn told(finding: &Finding, width: usize) -> String {
+fn told(finding: &Finding, screen: Screen) -> String {
     let word = word(finding.severity);
+    let style = match finding.severity {
+        Severity::Error => Style::Bad,
+        Severity::Warning => Style::Warning,
+        Severity::Note => Style::Faint,
+    };
+    let painted = |text: String| text.replacen(word, &screen.paint(style, word), 1);
+    let width = screen.width;
     if let Some(cited) = &finding.shown {
-        return format!("{word}: {cited}");
+        return painted(format!("{word}: {cited}"));
     }
     let place = match (&finding.file, finding.line) {
         (Some(file), Some(line)) => format!("{}:{line}: ", shown(file)),
@@ -113,7 +121,7 @@ fn told(finding: &Finding, width: usize) -> String {
         _ => String::new(),
     };
     let said = format!("{word}: {place}{} ({})", shown(&finding.message), finding.id);
-    let mut text = wrap(&said, "", "  ", width);
+    let mut text = painted(wrap(&said, "", "  ", width));
     if let Some(help) = &finding.help {
         text.push('\n');
         text.push_str(&wrap(&format!("help: {help}"), "   ", "     ", width));

@@ -1,6 +1,6 @@
 //! What the program writes to.
 
-use crate::explain::Screen;
+use command_line::screen::Screen;
 
 /// Narrower than this, lines are wrapped as if it were this wide.
 const NARROWEST: usize = 40;

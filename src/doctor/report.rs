@@ -2,11 +2,9 @@
 
 use std::fmt::Write;
 
+use command_line::screen::{Screen, Style};
 use command_line::text::wrap;
 use serde::Serialize;
-
-/// As wide as the narrowest terminal that is in use.
-const COLUMNS: usize = 80;
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -118,10 +116,10 @@ impl Report {
     }
 
     /// For people.
-    pub fn text(&self) -> String {
+    pub fn text(&self, screen: Screen) -> String {
         let mut text = String::new();
         let mut put = |line: &str, first: &str, hanging: usize| {
-            text.push_str(&wrap(line, first, &" ".repeat(hanging), COLUMNS));
+            text.push_str(&wrap(line, first, &" ".repeat(hanging), screen.width));
             text.push('\n');
         };
         let width = self.services.iter().map(|service| service.name.len()).max().unwrap_or(0).max(7);
@@ -177,7 +175,7 @@ impl Report {
             true => put("all is well", "", 0),
             false => put(&format!("{} to be put right", self.wrong()), "", 0),
         }
-        text
+        text.lines().map(|line| painted(line, screen) + "\n").collect()
     }
 
     fn wrong(&self) -> String {
@@ -189,6 +187,16 @@ impl Report {
         let _ = write!(text, "{count} {}", if count == 1 { "thing is" } else { "things are" });
         text
     }
+}
+
+/// What stands at the beginning of a line says how it stands; so does what is not covered.
+fn painted(line: &str, screen: Screen) -> String {
+    for (mark, style) in [("ok", Style::Good), ("note", Style::Warning), ("WRONG", Style::Bad)] {
+        if let Some(rest) = line.strip_prefix(mark).filter(|rest| rest.starts_with(' ')) {
+            return format!("{}{rest}", screen.paint(style, mark));
+        }
+    }
+    line.replacen("NOT covered", &screen.paint(Style::Bad, "NOT covered"), 1)
 }
 
 fn mark(verdict: Verdict) -> &'static str {
@@ -225,8 +233,8 @@ mod tests {
             gives: words.trim().to_owned(),
         });
         let report = Report::new(services, vec![finding(Verdict::Good)], facilities.to_vec());
-        let text = report.text();
-        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        let text = report.text(Screen::default());
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.contains("                `session requisite pam_session_sandbox.so` behind"), "{text}");
         assert!(text.contains("\nok     map: word"), "{text}");
         assert!(text.contains("\nunique mount numbers  6.8    ?     word"), "{text}");

@@ -1,10 +1,10 @@
 //! In what a view that lives differs from its plan, and how that may have come about.
 
+use command_line::screen::Style;
 use command_line::text::{shown as visible, wrap};
 use serde::Serialize;
 
 use super::expected::{Expected, expected};
-use super::screen::Style;
 use super::{Account, Screen, words};
 use crate::model::mounts::{MountEntry, MountTable};
 use crate::model::path::AbsPath;

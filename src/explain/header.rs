@@ -1,8 +1,8 @@
 //! Who logs in, by which profile, and what becomes of the process: what stands above every plan.
 
+use command_line::screen::Style;
 use command_line::text::{shown, wrap};
 
-use super::screen::Style;
 use super::{Account, Screen};
 use crate::model::policy::{Linger, Mode, OnChange, Wall};
 use crate::plan;

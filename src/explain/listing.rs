@@ -1,8 +1,8 @@
 //! A plan step by step, in the order in which it is carried out.
 
+use command_line::screen::Style;
 use command_line::text::wrap;
 
-use super::screen::Style;
 use super::{Account, Screen, words};
 use crate::plan::step::{Make, Mount, TreeStep};
 

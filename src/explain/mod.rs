@@ -18,7 +18,6 @@ mod expected;
 mod header;
 mod json;
 mod listing;
-mod screen;
 pub mod trace;
 mod tree;
 mod why;
@@ -34,7 +33,7 @@ use crate::model::seen::Seen;
 use crate::plan::lint::{self, Finding};
 use crate::plan::step::{Make, Mount, Plan, TreeStep};
 
-pub use screen::Screen;
+pub use command_line::screen::Screen;
 pub use why::why;
 
 /// A plan with all that is to be said about it.

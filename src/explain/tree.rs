@@ -1,8 +1,8 @@
 //! A plan as the tree that a session will see.
 
+use command_line::screen::Style;
 use command_line::text::{count, wrap};
 
-use super::screen::Style;
 use super::{Account, Screen, words};
 use crate::model::path::AbsPath;
 use crate::plan::step::TreeStep;

@@ -1,8 +1,8 @@
 //! Which line of the map shows a path, hides it, protects it or puts something else there.
 
+use command_line::screen::Style;
 use command_line::text::{count, shown, wrap};
 
-use super::screen::Style;
 use super::trace::{End, Trace, What};
 use super::{Account, Screen, words};
 use crate::model::facts::PathFact;

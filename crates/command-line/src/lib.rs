@@ -8,6 +8,7 @@
 mod help;
 #[cfg(feature = "read")]
 mod read;
+pub mod screen;
 pub mod text;
 
 pub use help::WIDTH;

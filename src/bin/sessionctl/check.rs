@@ -15,7 +15,7 @@ pub(crate) fn check(request: &Request, strict: bool, format: &str) -> Result<u8,
     };
     let stdin = if request.files.iter().any(|file| file == "-") { Some(standard_input()?) } else { None };
     let report = check::check(request, stdin)?;
-    crate::print(&report.told(format, screen().width))?;
+    crate::print(&report.told(format, screen()))?;
     let is_bad = report.count(Severity::Error) > 0 || (strict && report.count(Severity::Warning) > 0);
     Ok(u8::from(is_bad))
 }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use command_line::text::{shown_json, shown_lines};
 use session_sandbox::cli::control::{self, Control, Whose};
+use session_sandbox::cli::terminal::screen;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::setup::Method;
 use session_sandbox::model::subject::Door;
@@ -46,7 +47,7 @@ fn control() -> Result<u8, Error> {
         }
         Control::Doctor { json, root } => {
             let report = doctor::examine(root.as_ref())?;
-            print(&if json { to_json(&report)? } else { report.text() })?;
+            print(&if json { to_json(&report)? } else { report.text(screen()) })?;
             return Ok(u8::from(!report.well));
         }
         Control::Plan(login, form) => return explain::plan(&login, form),

@@ -1,6 +1,6 @@
 //! What the text is shown on.
 
-use command_line::text::count;
+use crate::text::count;
 
 /// A terminal, or what stands for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Default for Screen {
 
 /// How a word is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub enum Style {
     /// What the line is about.
     Strong,
     /// Less important than the rest.
@@ -37,7 +37,7 @@ pub(super) enum Style {
 
 impl Screen {
     /// `text`, marked so.
-    pub(super) fn paint(self, style: Style, text: &str) -> String {
+    pub fn paint(self, style: Style, text: &str) -> String {
         if !self.colour || text.is_empty() {
             return text.to_owned();
         }
@@ -52,7 +52,7 @@ impl Screen {
     }
 
     /// `left` and, at the right edge, `right`; below it where both do not fit.
-    pub(super) fn two_ends(self, left: &str, right: &str) -> String {
+    pub fn two_ends(self, left: &str, right: &str) -> String {
         let gap = self.width.saturating_sub(count(left) + count(right));
         let right_end = self.paint(Style::Faint, right);
         if gap >= 2 {
