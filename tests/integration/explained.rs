@@ -9,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use libtest_mimic::{Failed, Trial};
 
 use crate::pam::stage::SESSIONCTL;
+use crate::support::pty::Terminal;
 use crate::support::world::SESSION_ENTER;
 use crate::support::{
     HostMounts, Needs, Outcome, Run, User, Verdict, World, ensure, ensure_eq, isolated, trial, users,
@@ -24,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         own("explained: a plan says who, why, what and what it is on this host", plans),
         own("explained: an ordinary user asks about others without root", without_root),
         own("explained: `check` finds everything at once and ends as CI wants it", checks),
+        own("explained: colours are for terminals that want them", colours),
         own("explained: no line is wider than a terminal, and no help either", widths),
         own("explained: root is asked about as root is inside", deeds::root_inside),
         own("explained: what users write is shown and not obeyed", hostile::hostile_texts),
@@ -304,6 +306,33 @@ fn checks() -> Verdict {
     ensure_eq!(check(&["--drop-in", "--strict", warned])?.code, Some(1), "unless it is meant to be");
     ensure_eq!(check(&[warned])?.code, Some(1), "alone it extends nothing");
     ensure_eq!(check(&["/not/here.toml"])?.code, Some(125), "a file that is missing");
+    Ok(())
+}
+
+/// On a terminal there are colours, and lines as wide as it is; with NO_COLOR, on a dumb one and in a pipe there are none.
+fn colours() -> Verdict {
+    let host = Host::new("")?;
+    let map = host.world.path("map.toml");
+    let plan = |variables: &[(&str, &str)]| -> Result<String, Failed> {
+        let run =
+            Run::new(SESSIONCTL).args(["plan", "--tree", "--user", &host.bob.name, "--config"]).arg(&map);
+        let run = variables.iter().fold(run, |run, (name, value)| run.env(name, value));
+        let mut terminal = Terminal::start(run, &host.bob)?;
+        let text = terminal.expect("line numbers are those of")?;
+        terminal.end()?;
+        Ok(text)
+    };
+    let bold = "\u{1b}[1m";
+    let text = plan(&[("TERM", "xterm"), ("LANG", "C.UTF-8")])?;
+    ensure!(text.contains(bold) && text.contains("├─ "), "{text:?}");
+    for variables in [&[("TERM", "xterm"), ("NO_COLOR", "1")][..], &[("TERM", "dumb")], &[]] {
+        let text = plan(variables)?;
+        ensure!(!text.contains('\u{1b}') && text.contains("|- "), "{variables:?}: {text:?}");
+    }
+    let wide = plan(&[("TERM", "dumb"), ("COLUMNS", "120")])?;
+    ensure!(wide.lines().any(|line| line.trim_end().chars().count() == 120), "{wide}");
+    let piped = host.ask("plan", &["--tree"])?.output()?;
+    ensure!(!piped.contains('\u{1b}'), "{piped:?}");
     Ok(())
 }
 
