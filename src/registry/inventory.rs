@@ -148,25 +148,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let registry = Registry { folder: sys::path::open_place(folder.path().to_str().unwrap()).unwrap() };
         session::prepare(registry.folder.as_fd()).unwrap();
-        let record = |leader| SessionRecord {
-            user: "bob".to_owned(),
-            uid: 4242,
-            profile: "p".to_owned(),
-            service: "s".to_owned(),
-            tty: None,
-            remote_host: None,
-            display: None,
-            view: None,
-            began: 1,
-            leader: Some(leader),
-            held: false,
-            shares_leader: false,
-        };
         assert_eq!(registry.stale().unwrap(), Stale::default());
-        let alive = registry.begin_session(record(ProcessId::own().unwrap())).unwrap();
+        let alive = registry.begin_session(SessionRecord::sample(ProcessId::own().unwrap())).unwrap();
         // Two at once: a new session takes some of the user's stale ones away.
         let nobody = ProcessId { pid: i32::MAX, started: 1, inode: None };
-        let gone = registry.begin_session(record(nobody)).unwrap();
+        let gone = registry.begin_session(SessionRecord::sample(nobody)).unwrap();
         // A view whose builder was killed before it had a record.
         let scope = registry.scope("user-4242.login").unwrap();
         let next = scope.next().unwrap();

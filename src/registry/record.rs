@@ -119,3 +119,24 @@ impl NamespaceRecord {
 pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+impl SessionRecord {
+    /// One of bob's, for tests.
+    pub(super) fn sample(leader: ProcessId) -> Self {
+        Self {
+            user: "bob".to_owned(),
+            uid: 4242,
+            profile: "p".to_owned(),
+            service: "s".to_owned(),
+            tty: None,
+            remote_host: None,
+            display: None,
+            view: None,
+            began: 1,
+            leader: Some(leader),
+            held: false,
+            shares_leader: false,
+        }
+    }
+}

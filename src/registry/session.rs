@@ -355,34 +355,22 @@ fn remove_folder(sessions: BorrowedFd<'_>, name: &str) -> sys::Result<()> {
 mod tests {
     use super::*;
 
-    fn record(leader: ProcessId) -> SessionRecord {
-        SessionRecord {
-            user: "bob".to_owned(),
-            uid: 4242,
-            profile: "p".to_owned(),
-            service: "s".to_owned(),
-            tty: None,
-            remote_host: None,
-            display: None,
-            view: None,
-            began: 1,
-            leader: Some(leader),
-            held: false,
-            shares_leader: false,
-        }
-    }
-
     #[test]
     fn sessions_that_nobody_ends_do_not_pile_up_and_those_that_live_stay() {
         let folder = tempfile::tempdir().unwrap();
         let state = sys::path::open_place(folder.path().to_str().unwrap()).unwrap();
         prepare(state.as_fd()).unwrap();
         let alive: Vec<String> = (0..10)
-            .map(|_| begin(state.as_fd(), record(ProcessId::own().unwrap())).unwrap().name().to_owned())
+            .map(|_| {
+                begin(state.as_fd(), SessionRecord::sample(ProcessId::own().unwrap()))
+                    .unwrap()
+                    .name()
+                    .to_owned()
+            })
             .collect();
         let nobody = ProcessId { pid: i32::MAX, started: 1, inode: None };
         for _ in 0..40 {
-            begin(state.as_fd(), record(nobody)).unwrap();
+            begin(state.as_fd(), SessionRecord::sample(nobody)).unwrap();
         }
         let left: Vec<String> = all(state.as_fd()).unwrap().into_iter().map(|(name, _)| name).collect();
         assert!(alive.iter().all(|name| left.contains(name)), "{left:?}");
