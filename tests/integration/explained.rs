@@ -103,6 +103,7 @@ impl Host {
         symlink("all/../new", world.path("deep/past"))?;
         symlink("all/new", world.path("deep/dangling"))?;
         symlink("all/", world.path("deep/slash"))?;
+        symlink("/bobs/file", world.path("deep/absolute"))?;
         let bind = |target: &str, name: &str, more: &str| {
             let source = world.path(name);
             format!("[[profile.mount]]\ntarget = \"{target}\"\nsource = {source:?}\n{more}\n")

@@ -46,6 +46,7 @@ pub(super) fn deeds() -> Verdict {
         "/deep/dangling",
         "/deep/slash",
         "/deep/slash/x",
+        "/deep/absolute",
         "/deep/blind",
         "/deep/all",
         "/flat/all",
