@@ -88,6 +88,7 @@ pub mod error;
 pub mod explain;
 pub mod host;
 pub mod model;
+mod paper;
 pub mod plan;
 pub mod registry;
 pub mod run;

@@ -2,8 +2,8 @@
 
 use super::fit::{Misfit, fit};
 use super::found::{Found, is_first};
-use super::paper::{Paper, doubled, listed, quoted, shown, shown_up_to, wrapped};
 use super::{homes, leads, services, storage, system};
+use crate::paper::{Paper, doubled, listed, quoted, shown, shown_up_to, wrapped};
 
 /// Its members are left alone.
 const BREAK_GLASS: &str = "session-sandbox-exempt";

@@ -4,7 +4,7 @@ use crate::model::name::UserName;
 use crate::model::path::AbsPath;
 
 use super::found::Found;
-use super::paper::{Entry, Paper, shown};
+use crate::paper::{Entry, Paper, shown};
 
 /// A user whom the map cannot have, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::model::path::AbsPath;
 
 use super::found::{Found, User};
-use super::paper::{Entry, Paper, listed, shown, usable};
 use super::storage;
+use crate::paper::{Entry, Paper, listed, shown, usable};
 
 /// Homes are here even where `/etc/passwd` has no user: others come from a directory service.
 const USUAL: [&str; 8] =

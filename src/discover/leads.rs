@@ -7,7 +7,7 @@ use crate::model::path::AbsPath;
 
 use super::found::{Found, Lead};
 use super::homes;
-use super::paper::{Entry, Paper, listed, shown, usable};
+use crate::paper::{Entry, Paper, listed, shown, usable};
 
 /// Too much lies in these folders to show one whole for the sake of a file in it.
 const TOO_WIDE: [&str; 16] = [

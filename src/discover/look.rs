@@ -10,8 +10,8 @@ use crate::model::path::AbsPath;
 use crate::setup::Site;
 
 use super::found::{AutofsMap, Found, Lead};
-use super::paper::usable;
 use super::{parse, services, storage, system};
+use crate::paper::usable;
 
 /// The mount table.
 const MOUNTS: &str = "/proc/self/mountinfo";

@@ -15,7 +15,6 @@ mod found;
 mod homes;
 mod leads;
 mod look;
-mod paper;
 mod parse;
 mod services;
 mod storage;

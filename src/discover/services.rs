@@ -4,8 +4,8 @@ use crate::model::facts::PathFact;
 use crate::model::path::AbsPath;
 
 use super::found::Found;
-use super::paper::{Entry, Paper, listed, shown};
 use super::storage;
+use crate::paper::{Entry, Paper, listed, shown};
 
 /// A service that is shown: its folder or socket, who in `/etc/nsswitch.conf` needs it, and what it is.
 type Answering = (&'static str, &'static [&'static str], &'static str);

@@ -6,7 +6,7 @@ use crate::model::path::AbsPath;
 
 use super::found::{Found, FstabLine};
 use super::homes;
-use super::paper::{Entry, Paper, listed, shown, usable};
+use crate::paper::{Entry, Paper, listed, shown, usable};
 
 /// File systems of which a server has the files, and which are mounted for users' sake.
 const NETWORK: [&str; 30] = [

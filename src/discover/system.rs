@@ -4,8 +4,8 @@ use crate::model::facts::PathFact;
 use crate::model::path::AbsPath;
 
 use super::found::Found;
-use super::paper::{Entry, Paper, listed, shown, usable};
 use super::storage;
+use crate::paper::{Entry, Paper, listed, shown, usable};
 
 /// Where programs and libraries are. `/lib` stands for all that begins so: /lib64, /libx32.
 const SYSTEM: [&str; 4] = ["/usr", "/bin", "/sbin", "/lib"];

@@ -1,4 +1,5 @@
 //! What a map is written with: entries, comments, and both without a surprise from the host's names.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
 
@@ -9,13 +10,13 @@ const WIDTH: usize = 80;
 /// Longer words of the host's are cut in comments.
 const SHOWN_MAX: usize = 60;
 /// Longer paths get no entry: nobody could read the map.
-pub(super) const PATH_MAX: usize = 255;
+pub(crate) const PATH_MAX: usize = 255;
 /// As many names stand in one comment.
 const NAMES_MAX: usize = 8;
 
 /// Where an entry's thing appears inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// A path of the host's, as it is.
     Path(AbsPath),
     /// With variables.
@@ -24,31 +25,31 @@ pub(super) enum Target {
 
 /// One `[[profile.mount]]`.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Where it appears; a `system` entry has paths instead.
-    pub(super) target: Option<Target>,
+    pub(crate) target: Option<Target>,
     /// What it is, as the map calls it.
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Of a `system` entry, and which of them are links.
-    pub(super) paths: Vec<(AbsPath, bool)>,
+    pub(crate) paths: Vec<(AbsPath, bool)>,
     /// Keys behind the target, with their values as they are written.
     keys: Vec<(&'static str, String)>,
     /// What stands above it.
-    pub(super) why: Vec<String>,
+    pub(crate) why: Vec<String>,
     /// An example, which somebody may take the `#` from.
-    pub(super) is_example: bool,
+    pub(crate) is_example: bool,
     /// The map makes sense without it.
-    pub(super) is_optional: bool,
+    pub(crate) is_optional: bool,
 }
 
 impl Entry {
     /// A bind of `path` where it is.
-    pub(super) fn bind(path: AbsPath) -> Self {
+    pub(crate) fn bind(path: AbsPath) -> Self {
         Self::new("bind", Some(Target::Path(path)))
     }
 
     /// Something else than a bind at one of our own places.
-    pub(super) fn at(target: &'static str, kind: &'static str) -> Self {
+    pub(crate) fn at(target: &'static str, kind: &'static str) -> Self {
         let target = match AbsPath::new(target) {
             Ok(path) if !target.contains('%') => Target::Path(path),
             _ => Target::Template(target),
@@ -57,12 +58,12 @@ impl Entry {
     }
 
     /// Of these paths, what the host has.
-    pub(super) fn system(paths: Vec<(AbsPath, bool)>) -> Self {
+    pub(crate) fn system(paths: Vec<(AbsPath, bool)>) -> Self {
         Self { paths, ..Self::new("system", None) }
     }
 
     /// A link.
-    pub(super) fn link(at: AbsPath, to: &str) -> Self {
+    pub(crate) fn link(at: AbsPath, to: &str) -> Self {
         Self::new("symlink", Some(Target::Path(at))).key("to", quoted(&doubled(to)))
     }
 
@@ -79,67 +80,67 @@ impl Entry {
     }
 
     /// A paragraph above it.
-    pub(super) fn why(mut self, text: impl Into<String>) -> Self {
+    pub(crate) fn why(mut self, text: impl Into<String>) -> Self {
         self.why.push(text.into());
         self
     }
 
     /// A key, and its value as it is written.
-    pub(super) fn key(mut self, key: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn key(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.keys.push((key, value.into()));
         self
     }
 
     /// A key, and a text.
-    pub(super) fn text(self, key: &'static str, value: &str) -> Self {
+    pub(crate) fn text(self, key: &'static str, value: &str) -> Self {
         self.key(key, quoted(value))
     }
 
     /// Another source than the target.
-    pub(super) fn source(self, path: &AbsPath) -> Self {
+    pub(crate) fn source(self, path: &AbsPath) -> Self {
         self.key("source", quoted(&doubled(path.as_str())))
     }
 
     /// Opened with the user's rights.
-    pub(super) fn open_as_user(self) -> Self {
+    pub(crate) fn open_as_user(self) -> Self {
         self.text("open_as", "user")
     }
 
     /// Links on the way are followed.
-    pub(super) fn follow(self) -> Self {
+    pub(crate) fn follow(self) -> Self {
         self.key("follow_symlinks", "true")
     }
 
     /// The same, if it is so.
-    pub(super) fn follow_if(self, is_linked: bool) -> Self {
+    pub(crate) fn follow_if(self, is_linked: bool) -> Self {
         if is_linked { self.follow() } else { self }
     }
 
     /// Mounts that come later are seen.
-    pub(super) fn slave(self) -> Self {
+    pub(crate) fn slave(self) -> Self {
         self.text("propagation", "slave")
     }
 
     /// Mount options.
-    pub(super) fn options(self, words: &[&str]) -> Self {
+    pub(crate) fn options(self, words: &[&str]) -> Self {
         let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         self.key("options", format!("[{}]", words.join(", ")))
     }
 
     /// Left out where it is missing.
-    pub(super) fn optional(mut self) -> Self {
+    pub(crate) fn optional(mut self) -> Self {
         self.is_optional = true;
         self
     }
 
     /// Not in use until somebody takes the `#` away.
-    pub(super) fn example(mut self) -> Self {
+    pub(crate) fn example(mut self) -> Self {
         self.is_example = true;
         self
     }
 
     /// The path of the target, unless there are variables in it.
-    pub(super) fn path(&self) -> Option<&AbsPath> {
+    pub(crate) fn path(&self) -> Option<&AbsPath> {
         match &self.target {
             Some(Target::Path(path)) => Some(path),
             _ => None,
@@ -147,7 +148,7 @@ impl Entry {
     }
 
     /// Does the host's own tree go on below it?
-    pub(super) fn is_bind(&self) -> bool {
+    pub(crate) fn is_bind(&self) -> bool {
         self.kind == "bind"
     }
 
@@ -187,14 +188,14 @@ enum Piece {
 
 /// The map, while it is written.
 #[derive(Debug, Default)]
-pub(super) struct Paper {
+pub(crate) struct Paper {
     pieces: Vec<Piece>,
     taken: BTreeSet<String>,
 }
 
 impl Paper {
     /// An entry, unless there is one in its place already.
-    pub(super) fn entry(&mut self, entry: Entry) {
+    pub(crate) fn entry(&mut self, entry: Entry) {
         let places: Vec<String> = match &entry.target {
             Some(Target::Path(path)) => vec![path.to_string()],
             Some(Target::Template(text)) => vec![(*text).to_owned()],
@@ -207,22 +208,22 @@ impl Paper {
     }
 
     /// What begins here.
-    pub(super) fn heading(&mut self, text: &'static str) {
+    pub(crate) fn heading(&mut self, text: &'static str) {
         self.pieces.push(Piece::Heading(text));
     }
 
     /// A paragraph.
-    pub(super) fn comment(&mut self, text: impl Into<String>) {
+    pub(crate) fn comment(&mut self, text: impl Into<String>) {
         self.pieces.push(Piece::Comment(text.into()));
     }
 
     /// Keys and tables of our own.
-    pub(super) fn lines(&mut self, text: impl Into<String>) {
+    pub(crate) fn lines(&mut self, text: impl Into<String>) {
         self.pieces.push(Piece::Lines(text.into()));
     }
 
     /// The entries that are in use.
-    pub(super) fn live(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Entry> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Entry(entry) if !entry.is_example => Some(entry),
             _ => None,
@@ -230,12 +231,12 @@ impl Paper {
     }
 
     /// Is there anything at this path already, in use or as an example?
-    pub(super) fn has(&self, path: &AbsPath) -> bool {
+    pub(crate) fn has(&self, path: &AbsPath) -> bool {
         self.taken.contains(path.as_str())
     }
 
     /// Would a program inside see the host's `path`?
-    pub(super) fn shows(&self, path: &AbsPath) -> bool {
+    pub(crate) fn shows(&self, path: &AbsPath) -> bool {
         self.live().any(|entry| {
             let is_around = |at: &AbsPath| at == path || path.is_below(at);
             let kernels = ["proc", "sysfs"].contains(&entry.kind);
@@ -245,7 +246,7 @@ impl Paper {
     }
 
     /// Can there be an entry at `path`, or does a link or something closed stand above it?
-    pub(super) fn can_take(&self, path: &AbsPath) -> bool {
+    pub(crate) fn can_take(&self, path: &AbsPath) -> bool {
         self.live().all(|entry| {
             let closed = ["symlink", "dev", "devpts", "mqueue", "proc", "sysfs"].contains(&entry.kind);
             let behind_link = entry.paths.iter().any(|(at, is_link)| *is_link && path.is_below(at));
@@ -254,7 +255,7 @@ impl Paper {
     }
 
     /// Takes the entry at `path` out, and says so in its place.
-    pub(super) fn take_out(&mut self, path: &AbsPath, why: String) {
+    pub(crate) fn take_out(&mut self, path: &AbsPath, why: String) {
         for piece in &mut self.pieces {
             if let Piece::Entry(entry) = piece
                 && !entry.is_example
@@ -267,7 +268,7 @@ impl Paper {
     }
 
     /// The text.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for piece in &self.pieces {
             if !text.is_empty() {
@@ -297,7 +298,7 @@ impl Paper {
 }
 
 /// A text in lines of a comment.
-pub(super) fn wrapped(text: &str) -> String {
+pub(crate) fn wrapped(text: &str) -> String {
     let mut lines = String::new();
     let mut line = String::from("#");
     for word in text.split_ascii_whitespace() {
@@ -316,12 +317,12 @@ pub(super) fn wrapped(text: &str) -> String {
 }
 
 /// A name or path of the host's for a comment: on one line, without anything that cannot be seen, and not endless.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     shown_up_to(text, SHOWN_MAX)
 }
 
 /// The same for a text that may be longer.
-pub(super) fn shown_up_to(text: &str, most: usize) -> String {
+pub(crate) fn shown_up_to(text: &str, most: usize) -> String {
     let mut shown = String::new();
     let mut count = 0;
     for character in text.chars() {
@@ -340,7 +341,7 @@ pub(super) fn shown_up_to(text: &str, most: usize) -> String {
 }
 
 /// Several names for a comment.
-pub(super) fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     let mut names: Vec<String> = names.into_iter().map(|name| shown(name.as_ref())).collect();
     let more = names.len().saturating_sub(NAMES_MAX);
     names.truncate(NAMES_MAX);
@@ -353,7 +354,7 @@ pub(super) fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Strin
 }
 
 /// A text as TOML writes it, with nothing in it that cannot be seen.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {
@@ -368,12 +369,12 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// A text in which `%` stands for itself.
-pub(super) fn doubled(text: &str) -> String {
+pub(crate) fn doubled(text: &str) -> String {
     text.replace('%', "%%")
 }
 
 /// A path of ours, or one of the host's that an entry can be written for.
-pub(super) fn usable(path: &str) -> Option<AbsPath> {
+pub(crate) fn usable(path: &str) -> Option<AbsPath> {
     // What was not UTF-8 has become something else on the way here.
     let is_short = path.len() <= PATH_MAX && !path.contains(char::REPLACEMENT_CHARACTER);
     AbsPath::new(path).ok().filter(|_| is_short)
