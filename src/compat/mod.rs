@@ -1,0 +1,66 @@
+//! Other programs' configuration, written again as a map: `sessionctl import`.
+//!
+//! ```text
+//! their text -- reader --> what it says -- writer --> a map, and what has no equivalent
+//! ```
+//!
+//! Pure. Nothing is guessed: what a map cannot say, or says in another way, is listed with its line and the reason, and
+//! stands as a comment in the map.
+#![forbid(unsafe_code)]
+
+use serde::Serialize;
+
+/// What somebody's configuration became.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// The map, with comments.
+    pub map: String,
+    /// What is not in it.
+    pub losses: Vec<Loss>,
+}
+
+/// Something that a map does not say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// The line, or the number of the argument, counted from 1.
+    pub line: usize,
+    /// What was written there.
+    pub text: String,
+    /// Why it is not in the map.
+    pub reason: String,
+}
+
+/// Whose configuration it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `/etc/security/chroot.conf`.
+    PamChroot,
+    /// `/etc/security/namespace.conf`.
+    PamNamespace,
+    /// `/etc/schroot/schroot.conf`, or a profile's `fstab`.
+    Schroot,
+    /// Lines of fstab(5).
+    Fstab,
+    /// The arguments of `bwrap`, as a shell or `--args` has them.
+    Bwrap,
+    /// A unit of systemd.
+    Systemd,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::PamChroot, Self::PamNamespace, Self::Schroot, Self::Fstab, Self::Bwrap, Self::Systemd];
+
+    /// What it is called on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PamChroot => "pam_chroot",
+            Self::PamNamespace => "pam_namespace",
+            Self::Schroot => "schroot",
+            Self::Fstab => "fstab",
+            Self::Bwrap => "bwrap",
+            Self::Systemd => "systemd",
+        }
+    }
+}
