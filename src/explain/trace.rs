@@ -324,6 +324,19 @@ impl<See: FnMut(Look, &AbsPath) -> Seen> Walker<'_, See> {
 }
 
 impl Trace {
+    /// What the kernel would start in place of the program at the end.
+    pub fn starter(&self) -> Option<&(&'static str, String)> {
+        let seen = match &self.end {
+            End::Host(_, seen) => Some(seen.as_ref()),
+            End::Made(_) => self.hops.iter().rev().find_map(|hop| match &hop.what {
+                What::Step(_, seen) => Some(seen.as_deref()),
+                _ => None,
+            })?,
+            _ => None,
+        };
+        seen?.more.as_ref()?.starter.as_ref()
+    }
+
     /// A device, a socket or a pipe at the end. The restrictions of its mount count for making it, and not for using it: a
     /// device works on a read-only mount, and not on one with `nodev`.
     pub fn special(&self, account: &Account<'_>) -> Option<PathFact> {

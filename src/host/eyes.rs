@@ -14,9 +14,18 @@ use super::source::Sources;
 use crate::model::facts::{Look, PathFact};
 use crate::model::mounts::{MountEntry, MountTable};
 use crate::model::path::AbsPath;
+use crate::model::program::named_in;
 use crate::model::seen::{Access, Details, Seen};
 use crate::model::subject::Subject;
 use crate::sys;
+use crate::sys::path::Kind;
+
+/// What costs a few calls more.
+#[derive(Debug, Default)]
+struct Closely {
+    access: Option<Access>,
+    starter: Option<(&'static str, String)>,
+}
 
 /// Eyes on the host, for one user.
 #[derive(Debug)]
@@ -47,19 +56,22 @@ impl Eyes {
 
     /// What is at `path`.
     pub fn see(&self, look: Look, path: &AbsPath) -> Seen {
-        self.see_and(look, path, |_| None)
+        self.see_and(look, path, |_| Closely::default())
     }
 
-    /// The same, with what the kernel lets the user do there.
+    /// The same, with what the kernel lets the user do there, and what it starts in place of a program.
     pub fn see_closely(&self, look: Look, path: &AbsPath) -> Seen {
-        self.see_and(look, path, |place| if self.as_user { self.access(place).ok() } else { None })
+        self.see_and(look, path, |place| self.look_closely(place))
     }
 
-    fn see_and(&self, look: Look, path: &AbsPath, access: impl FnOnce(&OwnedFd) -> Option<Access>) -> Seen {
+    fn see_and(&self, look: Look, path: &AbsPath, closely: impl FnOnce(&OwnedFd) -> Closely) -> Seen {
         match self.open(look, path) {
             Ok(place) => {
                 let more = self.details(&place).ok();
-                let more = more.map(|more| Details { access: access(&place), ..more });
+                let more = more.map(|more| {
+                    let Closely { access, starter } = closely(&place);
+                    Details { access, starter, ..more }
+                });
                 let fact = sys::path::status(place.as_fd())
                     .and_then(|status| super::facts::found(place.as_fd(), status.kind));
                 let unreachable = |error: sys::Error| PathFact::unreachable(error.reason());
@@ -99,7 +111,7 @@ impl Eyes {
         let stuck = patience::scout(1, |_, scout| {
             if let Ok(place) = self.sources.open_first(path, look, scout) {
                 let _ = sys::path::link_text(place.as_fd());
-                let _ = self.access(&place);
+                let _ = self.look_closely(&place);
             }
             Ok(())
         });
@@ -118,6 +130,7 @@ impl Eyes {
             gid: status.gid,
             mount: self.mount(place)?,
             access: None,
+            starter: None,
         })
     }
 
@@ -140,6 +153,25 @@ impl Eyes {
         let id = sys::access::old_mount_number(place.as_fd())?;
         let table = self.table.get_or_init(|| mounts_of_process(None).ok().flatten().unwrap_or_default());
         Ok(table.get(id).cloned())
+    }
+
+    fn look_closely(&self, place: &OwnedFd) -> Closely {
+        if !self.as_user {
+            return Closely::default();
+        }
+        let access = self.access(place).ok();
+        let is_program = access.is_some_and(|access| access.execute && access.read)
+            && sys::path::status(place.as_fd()).is_ok_and(|status| status.kind == Kind::File);
+        Closely { access, starter: if is_program { self.starter(place) } else { None } }
+    }
+
+    fn starter(&self, place: &OwnedFd) -> Option<(&'static str, String)> {
+        let head = self.sources.with_rights_of_user(|| {
+            let file = sys::path::reopen_for_reading(place.as_fd())?;
+            sys::peek::head_of(file.as_fd())
+        });
+        let (what, path) = named_in(&head.ok()?)?;
+        Some((what, path.into_string().ok()?))
     }
 
     fn access(&self, place: &OwnedFd) -> sys::Result<Access> {

@@ -9,6 +9,7 @@ pub mod mounts;
 pub mod name;
 pub mod path;
 pub mod policy;
+pub mod program;
 pub mod report;
 pub mod scripts;
 pub mod seen;

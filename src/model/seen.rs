@@ -30,6 +30,8 @@ pub struct Details {
     /// What the kernel lets the user do, access control lists and all; nothing where the caller cannot ask in the user's
     /// name.
     pub access: Option<Access>,
+    /// What the kernel starts in place of a program: `interpreter` or `loader`, and its path. Read where the user may.
+    pub starter: Option<(&'static str, String)>,
 }
 
 /// What a user may do.

@@ -1,7 +1,7 @@
 //! A look at a file by its name, as this process sees it: at a program that the kernel would not start.
 
 use std::ffi::OsStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 
@@ -27,9 +27,15 @@ pub fn link_text(file: &OsStr) -> Result<String> {
 pub fn head(file: &OsStr) -> Result<Vec<u8>> {
     let failed = |errno| Error::new(format!("read({file:?})"), errno);
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(file, flags, Mode::empty()).map_err(failed)?;
+    let opened = rustix::fs::open(file, flags, Mode::empty()).map_err(failed)?;
+    head_of(opened.as_fd())
+}
+
+/// The first bytes of an open file.
+pub fn head_of(file: BorrowedFd<'_>) -> Result<Vec<u8>> {
     let mut bytes = vec![0; HEAD];
-    let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *bytes)).map_err(failed)?;
+    let length = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut *bytes))
+        .map_err(|errno| Error::new("read(file)", errno))?;
     bytes.truncate(length);
     Ok(bytes)
 }

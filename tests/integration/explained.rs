@@ -100,6 +100,12 @@ impl Host {
             .expect_code(0)?;
         world.file("deep/ro/file", "text")?;
         Run::new("mount").args(["-o", "remount,ro"]).arg(&below).finish()?.expect_code(0)?;
+        for (name, text) in [("deep/orphan", "#!/closed/file\n"), ("deep/script", "#! /bin/sh -e\nexit 0\n")]
+        {
+            let file = world.file(name, text)?;
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755))?;
+        }
+        std::fs::copy("/bin/true", world.path("deep/true"))?;
         symlink("all/../new", world.path("deep/past"))?;
         symlink("all/new", world.path("deep/dangling"))?;
         symlink("all/", world.path("deep/slash"))?;

@@ -3,7 +3,7 @@
 
 use session_sandbox::cli::control::{Form, Login};
 use session_sandbox::cli::terminal::screen;
-use session_sandbox::explain::can::{self, Deed, Verdict};
+use session_sandbox::explain::can::{self, Answer, Deed, Verdict};
 use session_sandbox::explain::trace::{End, Trace, trace};
 use session_sandbox::explain::{self, Account};
 use session_sandbox::host::{self, Eyes};
@@ -79,11 +79,33 @@ pub(crate) fn why(login: &Login, path: &AbsPath) -> Result<u8, Error> {
 pub(crate) fn can(login: &Login, deed: Deed, path: &AbsPath) -> Result<u8, Error> {
     let thought = Thought::of(login)?;
     let account = thought.account()?;
-    let answer = can::can(&account, &thought.trace(&account, path), deed);
+    let trace = thought.trace(&account, path);
+    let mut answer = can::can(&account, &trace, deed);
+    if deed == Deed::Exec && answer.verdict == Verdict::Yes {
+        answer = with_starters(&thought, &account, trace, answer);
+    }
     crate::print(&(answer.text(screen()) + "\n"))?;
     Ok(match answer.verdict {
         Verdict::Yes => 0,
         Verdict::No => 1,
         Verdict::Unknown => 125,
     })
+}
+
+/// A program is started by its loader, and a script by its interpreter, which have to be inside, too.
+fn with_starters(thought: &Thought, account: &Account<'_>, trace: Trace, answer: Answer) -> Answer {
+    let mut trace = trace;
+    // A script may name a script; the kernel follows as many.
+    for _ in 0..5 {
+        let Some((what, path)) = trace.starter() else { break };
+        let Ok(place) = AbsPath::new(path) else { break };
+        let next = thought.trace(account, &place);
+        let of_starter = can::can(account, &next, Deed::Exec);
+        if of_starter.verdict != Verdict::Yes {
+            let because = format!("its {what} {place} cannot be run: {}", of_starter.because);
+            return Answer { because, ..of_starter };
+        }
+        trace = next;
+    }
+    answer
 }
