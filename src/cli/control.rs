@@ -115,6 +115,22 @@ pub enum Control {
     Say(String),
 }
 
+impl Control {
+    /// Does the answer depend on what the host looks like from where it is asked?
+    pub fn is_about_host(&self) -> bool {
+        matches!(
+            self,
+            Self::Plan(..)
+                | Self::Why(..)
+                | Self::Can(..)
+                | Self::Diff { .. }
+                | Self::Check { .. }
+                | Self::Discover(None)
+                | Self::Doctor { root: None, .. }
+        )
+    }
+}
+
 /// A session to be begun.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Begin {

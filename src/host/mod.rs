@@ -18,7 +18,7 @@ pub use eyes::Eyes;
 pub use facts::{Witness, facts, facts_of_login, facts_of_rootless, kernel_features};
 pub use layers::{Candidate, load_policy, load_policy_below, map_files, read_candidate, read_text};
 pub use logind::keep_what_logind_says;
-pub use mounts::{mounts_of_process, mounts_seen_now, own_mounts, owner_of_process};
+pub use mounts::{is_in_view, mounts_of_process, mounts_seen_now, own_mounts, owner_of_process};
 pub use patience::{PATIENCE, can_start};
 pub use reliance::expect_reliable;
 pub use scripts::{

@@ -38,6 +38,23 @@ pub(super) fn mount_of_number(id: u64) -> Option<MountEntry> {
     sys::mounts::describe_one(id).ok().flatten().map(entry)
 }
 
+/// Is this process in a session's view, as far as its root tells? What it calls the host is that view then. (A map may
+/// bind a root from the host, which looks like any other.)
+pub fn is_in_view() -> bool {
+    /// What a root of the map's own is made of: see `run`.
+    const SOURCE: &str = "session-sandbox";
+    let root = sys::path::mount_at("/").ok().and_then(|(_, id)| mount_of_number(id));
+    match root {
+        Some(root) if root.kind != "tmpfs" => false,
+        Some(root) if !root.source.is_empty() => root.source == SOURCE,
+        // The kernel does not tell the source of one mount (before 6.13), or nothing of one alone.
+        _ => mounts_of_process(None).ok().flatten().is_some_and(|table| {
+            let is_root = |mount: &&MountEntry| mount.point == "/";
+            table.mounts.iter().rfind(is_root).is_some_and(|root| root.source == SOURCE)
+        }),
+    }
+}
+
 /// Like [`own_mounts`], for a process that may have no `/proc` any more: `processes` is one that it was in before.
 pub fn mounts_seen_now(processes: BorrowedFd<'_>) -> Result<MountTable, Error> {
     if let Some(table) = by_calls()? {

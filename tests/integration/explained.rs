@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         own("explained: what `can` says is what happens", deeds::deeds),
         own("explained: `why` names the line that shows, hides, replaces or protects", reasons),
+        own("explained: who asks in a view is told what the answer is worth", in_a_view),
         own("explained: a plan says who, why, what and what it is on this host", plans),
         own("explained: an ordinary user asks about others without root", without_root),
         own("explained: `check` finds everything at once and ends as CI wants it", checks),
@@ -182,6 +183,20 @@ fn reasons() -> Verdict {
             ensure!(said.contains(&word), "{path}: nothing of {word:?}: {said}");
         }
     }
+    Ok(())
+}
+
+/// Bob at the prompt of his session: what he calls the host is his view, and he is told.
+fn in_a_view() -> Verdict {
+    let host = Host::new("")?;
+    let program = host.world.file("bobs/sessionctl", std::fs::read(SESSIONCTL)?)?;
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
+    let told = host.inside("/bobs/sessionctl plan 2>&1 >/dev/null; /bobs/sessionctl list 2>&1")?.stdout;
+    let lines: Vec<&str> = told.lines().collect();
+    ensure!(lines[0].contains("this is a session's view"), "{told}");
+    ensure!(!lines[1..].iter().any(|line| line.contains("session's view")), "{told}");
+    let outside = host.ask("plan", &[])?;
+    ensure!(outside.stderr.is_empty(), "{}", outside.stderr);
     Ok(())
 }
 

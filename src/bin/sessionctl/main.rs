@@ -39,6 +39,13 @@ fn main() -> ExitCode {
 fn control() -> Result<u8, Error> {
     run::prepare_process()?;
     let control = control::read(std::env::args_os())?;
+    if control.is_about_host() && host::is_in_view() {
+        // Whoever reads the answer all the same knows what it is worth.
+        let _ = writeln!(
+            std::io::stderr(),
+            "sessionctl: this is a session's view: what is said of the host is so of the view. Ask outside"
+        );
+    }
     let control = match control {
         Control::Say(text) => return print(&text),
         Control::Setup { method, undo, dry_run, root } => {
