@@ -27,6 +27,7 @@ pub mod path;
 pub mod peek;
 pub mod pidfd;
 pub mod process;
+pub mod regex;
 pub mod scout;
 pub mod signal;
 pub mod spawn;
