@@ -8,6 +8,8 @@
 //! stands as a comment in the map.
 #![forbid(unsafe_code)]
 
+pub mod chroot;
+
 use serde::Serialize;
 
 /// What somebody's configuration became.
@@ -62,5 +64,13 @@ impl Kind {
             Self::Bwrap => "bwrap",
             Self::Systemd => "systemd",
         }
+    }
+}
+
+/// Writes `text`, the configuration of a program of that kind, again as a map. `None` for a kind that nobody reads yet.
+pub fn import(kind: Kind, text: &str) -> Option<Imported> {
+    match kind {
+        Kind::PamChroot => Some(chroot::import(text)),
+        _ => None,
     }
 }
