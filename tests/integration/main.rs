@@ -29,6 +29,7 @@
 mod badinput;
 mod badsource;
 mod begun;
+mod chrooted;
 mod culprits;
 mod deadfuse;
 mod discover;
@@ -63,6 +64,7 @@ fn trials() -> Vec<Trial> {
         badinput::trials(),
         badsource::trials(),
         begun::trials(),
+        chrooted::trials(),
         culprits::trials(),
         deadfuse::trials(),
         discover::trials(),

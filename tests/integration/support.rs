@@ -74,6 +74,8 @@ pub enum Needs {
     Tool(&'static str),
     /// What builds and runs a PAM application with the module.
     PamHost,
+    /// Somebody else's PAM module, where PAM looks for it.
+    PamModule(&'static str),
 }
 
 impl Needs {
@@ -83,6 +85,7 @@ impl Needs {
             Self::Root => (!is_root()).then(|| "needs root".to_owned()),
             Self::OrdinaryUser => users::unusable(),
             Self::PamHost => crate::pam::artifacts().err(),
+            Self::PamModule(name) => (!has_pam_module(name)).then(|| format!("needs the PAM module {name}")),
             Self::Tool(name) => tool(name).is_none().then(|| format!("needs the program {name}")),
         }
     }
@@ -99,6 +102,16 @@ pub fn tool(name: &str) -> Option<PathBuf> {
         .into_iter()
         .map(|folder| Path::new(folder).join(name))
         .find(|file| file.exists())
+}
+
+/// In one of the folders `security` that distributions have, with the machine's name in between or without.
+fn has_pam_module(name: &str) -> bool {
+    ["/lib", "/lib64", "/usr/lib", "/usr/lib64"].into_iter().any(|folder| {
+        let between = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        between
+            .chain([Path::new(folder).to_owned()])
+            .any(|folder| folder.join("security").join(name).exists())
+    })
 }
 
 /// A test. Without what it needs it is shown as ignored, with the reason; or fails, where everything is required.
