@@ -8,7 +8,15 @@
 //! stands as a comment in the map.
 #![forbid(unsafe_code)]
 
+mod bwrap;
 pub mod chroot;
+mod draft;
+mod fstab;
+mod shell;
+mod systemd;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use serde::Serialize;
 
@@ -67,10 +75,13 @@ impl Kind {
     }
 }
 
-/// Writes `text`, the configuration of a program of that kind, again as a map. `None` for a kind that nobody reads yet.
+/// Writes a map that says what `text` says; nothing for a kind that cannot be read yet.
 pub fn import(kind: Kind, text: &str) -> Option<Imported> {
     match kind {
+        Kind::Fstab => Some(fstab::import(text)),
+        Kind::Bwrap => Some(bwrap::import(text)),
+        Kind::Systemd => Some(systemd::import(text)),
         Kind::PamChroot => Some(chroot::import(text)),
-        _ => None,
+        Kind::PamNamespace | Kind::Schroot => None,
     }
 }

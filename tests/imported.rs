@@ -1,0 +1,181 @@
+//! Whatever other programs' configuration holds, what it becomes is a map, made in no time, and nothing goes unsaid.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's way to fail is to stop")]
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use session_sandbox::compat::{Kind, import};
+use session_sandbox::config::{self, SourceFile};
+
+const READ: [Kind; 3] = [Kind::Fstab, Kind::Bwrap, Kind::Systemd];
+
+/// A map is one; what is lost has a reason and a place, and is said in the map unless there is too much of it.
+fn check(kind: Kind, text: &str) {
+    let began = Instant::now();
+    let imported = import(kind, text).unwrap();
+    // Of a machine that does much else; it takes some thousandths of that.
+    assert!(began.elapsed() < Duration::from_secs(10), "{kind:?}: {:?}", began.elapsed());
+    let file = SourceFile { name: "imported".to_owned(), text: imported.map.clone() };
+    let policy =
+        config::parse(&[file]).unwrap_or_else(|wrong| panic!("{kind:?} {text:?}: {wrong}\n{}", imported.map));
+    assert_eq!(policy.profiles.len(), 1, "{}", imported.map);
+    assert!(imported.map.len() < 256 * 1024, "{} bytes", imported.map.len());
+    assert!(imported.losses.len() <= 2500);
+    for loss in &imported.losses {
+        assert!(loss.line >= 1 && !loss.reason.is_empty() && loss.text.len() < 1000, "{loss:?}");
+        assert!(!loss.text.chars().any(char::is_control), "{loss:?}");
+    }
+    assert_eq!(imported, import(kind, text).unwrap(), "twice the same");
+}
+
+/// Words that mean something to one of the readers, and some that break things.
+fn token() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(vec![
+        "--bind",
+        "--ro-bind",
+        "--dev-bind-try",
+        "--tmpfs",
+        "--proc",
+        "--dev",
+        "--mqueue",
+        "--dir",
+        "--symlink",
+        "--remount-ro",
+        "--perms",
+        "--size",
+        "--chmod",
+        "--setenv",
+        "--unsetenv",
+        "--clearenv",
+        "--cap-add",
+        "--",
+        "bwrap",
+        "--file",
+        "/",
+        "/a",
+        "/a/b",
+        "/a/b/c",
+        "/usr",
+        "/proc",
+        "/dev",
+        "/dev/pts",
+        "/%",
+        "%h",
+        "%h/x",
+        "%u",
+        "%",
+        "$HOME",
+        "~",
+        "'",
+        "\"",
+        "\\",
+        "\n",
+        "0700",
+        "7777777",
+        "99999999999999999999",
+        "0",
+        "CAP_SYS_ADMIN",
+        "ALL",
+        "PATH",
+        "LD_X",
+        "A=B",
+        "none",
+        "bind",
+        "rbind,ro,rw",
+        "tmpfs",
+        "size=1M,mode=0",
+        "proc",
+        "ext4",
+        "defaults",
+        "\\040",
+        "#",
+        ";",
+        "=",
+        "\nBindPaths=",
+        "\nReadOnlyPaths=",
+        "\nInaccessiblePaths=-",
+        "\nTemporaryFileSystem=",
+        "\nProtectSystem=",
+        "strict",
+        "\nNoExecPaths=/",
+        "\nExecPaths=",
+        "\nEnvironment=",
+        "\nCapabilityBoundingSet=",
+        "\nRootDirectory=",
+        "\n[Service]\n",
+        "\nPrivateTmp=yes",
+        "\nPrivateDevices=yes",
+        "\nProtectHome=",
+        "tmpfs",
+        "yes",
+        ":",
+        "/a:/b",
+        ":norbind",
+        "[[[[",
+        "{{{",
+        "]",
+        "\u{202e}",
+        "\u{0}",
+        "\u{fffd}",
+        "..",
+        "/../",
+        "//",
+        "\u{85}",
+        "\r",
+    ]);
+    prop_oneof![6 => known.prop_map(str::to_owned), 1 => "\\PC{0,12}", 1 => "/[a-z/%\\[{]{0,300}"]
+}
+
+fn config(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, ..Config::default() }
+}
+
+proptest! {
+    #![proptest_config(config(2000))]
+
+    #[test]
+    fn any_text_becomes_a_map(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let text = String::from_utf8_lossy(&bytes);
+        READ.iter().for_each(|kind| check(*kind, &text));
+    }
+
+    #[test]
+    fn any_words_become_a_map(words in prop::collection::vec((token(), "[ \\n\\x00]?"), 0..60)) {
+        let text: String = words.iter().flat_map(|(word, between)| [word.as_str(), between.as_str()]).collect();
+        READ.iter().for_each(|kind| check(*kind, &text));
+    }
+
+    #[test]
+    fn any_lines_of_well_formed_parts_become_a_map(
+        words in prop::collection::vec(prop::collection::vec(token(), 1..6), 0..12), kind in prop::sample::select(READ.to_vec())
+    ) {
+        let glue = if kind == Kind::Bwrap { "\u{0}" } else { " " };
+        let lines: Vec<String> = words.iter().map(|words| words.join(glue)).collect();
+        check(kind, &lines.join(if kind == Kind::Bwrap { "\u{0}" } else { "\n" }));
+    }
+}
+
+#[test]
+fn long_texts_are_cut_and_said_to_be() {
+    for kind in READ {
+        for line in [
+            "--tmpfs /a/b ",
+            "/x /a/b none bind\n",
+            "BindPaths=/a/b\n",
+            "--x ",
+            "odd\n",
+            "# c\n",
+            "[",
+            "'",
+            "\\\n",
+            "--setenv A \n",
+        ] {
+            check(kind, &line.repeat(400_000 / line.len()));
+        }
+        let many: String = (0..3000)
+            .map(|n| format!("--bind /{n} /{n} \n/{n} /{n} none bind\nBindPaths=/{n}:/{n}\n"))
+            .collect();
+        check(kind, &many);
+    }
+}
