@@ -39,6 +39,7 @@ mod explained;
 mod faults;
 mod hostview;
 mod identity;
+mod imported;
 mod inherited;
 mod maps;
 mod mountinfo;
@@ -73,6 +74,7 @@ fn trials() -> Vec<Trial> {
         examples::trials(),
         explained::trials(),
         hostview::trials(),
+        imported::trials(),
         inherited::trials(),
         options::trials(),
         pam::trials(),

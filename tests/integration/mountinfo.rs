@@ -105,7 +105,7 @@ fn unescape(text: &str) -> String {
 }
 
 /// The place of the mount that a lookup of `path` ends in, as seen from the mount at place `root` of `table`.
-fn mount_of(table: &[Entry], root: usize, path: &AbsPath) -> usize {
+pub fn mount_of(table: &[Entry], root: usize, path: &AbsPath) -> usize {
     let mut now = root;
     let mut here = AbsPath::root();
     for name in path.components() {
