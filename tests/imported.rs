@@ -7,6 +7,11 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use session_sandbox::compat::{Kind, import};
 use session_sandbox::config::{self, SourceFile};
+use session_sandbox::model::facts::PathFact;
+use session_sandbox::model::name::UserName;
+use session_sandbox::model::path::AbsPath;
+use session_sandbox::model::subject::Door;
+use session_sandbox::{Facts, Policy, Request, Subject, plan};
 
 const READ: [Kind; 3] = [Kind::Fstab, Kind::Bwrap, Kind::Systemd];
 
@@ -20,6 +25,8 @@ fn check(kind: Kind, text: &str) {
     let policy =
         config::parse(&[file]).unwrap_or_else(|wrong| panic!("{kind:?} {text:?}: {wrong}\n{}", imported.map));
     assert_eq!(policy.profiles.len(), 1, "{}", imported.map);
+    plan_on_a_host_with_everything(&policy)
+        .unwrap_or_else(|wrong| panic!("{kind:?} {text:?}: {wrong}\n{}", imported.map));
     assert!(imported.map.len() < 256 * 1024, "{} bytes", imported.map.len());
     assert!(imported.losses.len() <= 2500);
     for loss in &imported.losses {
@@ -27,6 +34,26 @@ fn check(kind: Kind, text: &str) {
         assert!(!loss.text.chars().any(char::is_control), "{loss:?}");
     }
     assert_eq!(imported, import(kind, text).unwrap(), "twice the same");
+}
+
+/// Where each path leads to a directory, nothing is in the way of anything else.
+fn plan_on_a_host_with_everything(policy: &Policy) -> Result<(), String> {
+    let subject = Subject {
+        name: UserName::new("bob").unwrap(),
+        uid: 1000,
+        gid: 1000,
+        groups: vec![1000],
+        group_name: "bob".to_owned(),
+        home: AbsPath::new("/home/bob").unwrap(),
+        shell: AbsPath::new("/bin/sh").unwrap(),
+        door: Door::command_line(),
+    };
+    let mut facts = Facts { privileged: true, makes_devices: true, ..Facts::default() };
+    facts.kernel.nosymfollow = true;
+    let questions = plan::mount_questions(&policy.profiles[0], &subject);
+    facts.paths.extend(questions.into_iter().map(|question| (question, PathFact::Directory)));
+    let request = Request { profile: Some("imported".to_owned()), ..Request::default() };
+    plan::plan(policy, &subject, &request, &facts).map(drop).map_err(|errors| format!("{errors:?}"))
 }
 
 /// Words that mean something to one of the readers, and some that break things.
@@ -60,6 +87,8 @@ fn token() -> impl Strategy<Value = String> {
         "/proc",
         "/dev",
         "/dev/pts",
+        "/dev/null",
+        "/x",
         "/%",
         "%h",
         "%h/x",

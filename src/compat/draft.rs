@@ -21,6 +21,10 @@ const VARIABLES_MAX: usize = 32 * 1024;
 /// So much of what was written is shown.
 const SAID_MAX: usize = 200;
 const REASON_MAX: usize = 300;
+/// What `dev` makes, less its directories.
+const DEVICES: [&str; 12] = [
+    "null", "zero", "full", "random", "urandom", "tty", "fd", "stdin", "stdout", "stderr", "ptmx", "console",
+];
 /// What sessions have whatever a map says.
 const ALWAYS_SET: [&str; 4] = ["HOME", "SHELL", "USER", "LOGNAME"];
 
@@ -110,8 +114,10 @@ impl Item {
         for (key, value) in &self.keys {
             lines.push_str(&format!("{mark}{key} = {value}\n"));
         }
-        if !self.options.is_empty() {
-            let words: Vec<String> = self.options.iter().map(|word| quoted(word)).collect();
+        // Everything else can be written to when nothing is said.
+        let is_said = |word: &&&str| **word != "rw" || self.kind == "sysfs";
+        let words: Vec<String> = self.options.iter().filter(is_said).map(|word| quoted(word)).collect();
+        if !words.is_empty() {
             lines.push_str(&format!("{mark}options = [{}]\n", words.join(", ")));
         }
         if self.is_optional {
@@ -424,6 +430,11 @@ fn misplaced(item: &Item, above: &Item) -> Option<String> {
             "it would have to be made in {place}, which is the host's, and nothing is made there; where the host has it, it is \
              there"
         )),
+        "dev" => {
+            let rest = item.at[above.at.len()..].trim_start_matches('/');
+            let first = rest.split_once('/').map(|(first, _)| first)?;
+            DEVICES.contains(&first).then(|| format!("{first} is no directory there"))
+        }
         "devpts" | "mqueue" => Some(format!("nothing can stand in {place}")),
         "symlink" => Some(format!("{place} is a link inside; name the path that it leads to")),
         "mask" => Some(format!("{place} is closed")),

@@ -11,7 +11,9 @@ use session_sandbox::compat::{Kind, import};
 use session_sandbox::model::path::AbsPath;
 
 use crate::mountinfo;
-use crate::support::{HostMounts, Needs, Run, Running, Verdict, World, ensure, ensure_eq, isolated, until};
+use crate::support::{
+    HostMounts, Needs, Run, Running, Verdict, World, ensure, ensure_eq, isolated, trial, until, users,
+};
 
 /// Where the trees lie that are bound.
 const SOURCES: &str = "/run/sources";
@@ -166,12 +168,44 @@ impl Seen {
 }
 
 pub fn trials() -> Vec<Trial> {
-    vec![isolated(
-        "arguments of bwrap are the same tree by the map that is made of them",
-        &[Needs::Root, Needs::Tool("bwrap")],
-        HostMounts::Private,
-        the_same,
-    )]
+    vec![
+        isolated(
+            "arguments of bwrap are the same tree by the map that is made of them",
+            &[Needs::Root, Needs::Tool("bwrap")],
+            HostMounts::Private,
+            the_same,
+        ),
+        trial(
+            "a map that was imported opens a session for an ordinary user",
+            &[Needs::Root, Needs::OrdinaryUser],
+            sessions,
+        ),
+    ]
+}
+
+/// Somebody can work there, and cannot change what the text says is read-only.
+fn sessions() -> Verdict {
+    let bob = users::bob()?;
+    let home = bob.home.display();
+    let bwrap = format!(
+        "exec bwrap {BASE} --bind ~ \"$HOME\" \\\n --dev /dev --proc /proc --tmpfs /tmp --unshare-pid --chdir ~\n"
+    );
+    let fstab = format!(
+        "/usr /usr none rbind,ro 0 0\n/bin /bin none rbind,ro\n/lib /lib none rbind,ro\n/lib64 /lib64 none rbind,ro,nofail\n\
+         proc /proc proc\ntmpfs /tmp tmpfs size=1M,mode=1777\n{home} {home} none rbind\n"
+    );
+    let unit = "[Service]\nProtectSystem=full\nPrivateTmp=yes\nPrivateDevices=yes\nNoNewPrivileges=yes\nUMask=0027\n";
+    for (kind, text) in [(Kind::Bwrap, bwrap.as_str()), (Kind::Fstab, &fstab), (Kind::Systemd, unit)] {
+        let imported = import(kind, text).ok_or("no reader")?;
+        ensure!(imported.losses.is_empty(), "{kind:?}: {:?}", imported.losses);
+        let world = World::new()?;
+        world.file("map.toml", &imported.map)?;
+        let script = "id -u; touch ~/seen /tmp/seen && rm ~/seen && ls /tmp; touch /usr/seen 2>/dev/null || echo closed";
+        let outcome = world.enter(["--user", &bob.name, "--", "/bin/sh", "-c", script])?.finish()?;
+        let must = format!("{}\nseen\nclosed\n", bob.uid);
+        ensure_eq!(outcome.stdout, must, "{kind:?}: {}\n{}", outcome.stderr, imported.map);
+    }
+    Ok(())
 }
 
 fn lists() -> Vec<(String, usize)> {

@@ -18,7 +18,7 @@ const KEPT: [&str; 6] = ["TERM", "COLORTERM", "LANG", "LANGUAGE", "LC_*", "TZ"];
 const NOTES: [&str; 4] = [
     "As with bwrap, each session has this root to itself. With scope = \"user\" all logins of a user share one.",
     "Sources are opened with the user's rights, as bwrap opens them. Where follow_symlinks is true, links on the way are \
-     followed that root alone can have made; bwrap follows all. What is made inside belongs to the user, the directories on \
+     followed that root alone can have made; bwrap follows all, also to the place where something is to appear. What is made inside belongs to the user, the directories on \
      the way to it to root.",
     "Stricter than with bwrap: /dev can be written to nowhere but in /dev/shm, mqueue is nosuid, nodev and noexec.",
     "Not as with bwrap: /dev/shm is a file system of its own, there is no /dev/core, and /proc has no read-only parts of its \
@@ -222,6 +222,8 @@ impl Reader {
             }
             Means::CapAdd => self.capability(value(0), true, place, said),
             Means::CapDrop => self.capability(value(0), false, place, said),
+            Means::Chdir if draft::normal(value(0)) == "%h" => {}
+            Means::Chdir => self.draft.lose(place, said, "a session begins in the user's home"),
             Means::Pids => self.has_pids = true,
             Means::All => {
                 self.has_pids = true;

@@ -19,6 +19,7 @@ pub(super) enum Means {
     ClearEnv,
     CapAdd,
     CapDrop,
+    Chdir,
     /// Processes of its own.
     Pids,
     /// `--unshare-all`.
@@ -71,7 +72,7 @@ pub(super) const OPTIONS: [(&str, usize, Means); 67] = [
     ("setenv", 2, Means::SetEnv),
     ("unsetenv", 1, Means::UnsetEnv),
     ("clearenv", 0, Means::ClearEnv),
-    ("chdir", 1, Lost("a session begins in the user's home")),
+    ("chdir", 1, Means::Chdir),
     ("cap-add", 1, Means::CapAdd),
     ("cap-drop", 1, Means::CapDrop),
     ("unshare-all", 0, Means::All),

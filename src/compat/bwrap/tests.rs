@@ -82,6 +82,7 @@ fn what_has_no_equivalent_is_lost_with_its_place() {
         ("bwrap --proc /p 3<x", vec![2]),
         ("--proc /../x", vec![1]),
         ("--overlay a b /c --proc /proc", vec![1]),
+        ("--chdir ~ --chdir /tmp", vec![3]),
     ] {
         assert_eq!(read(text).1, lost, "{text}: {:?}", import(text).losses);
     }

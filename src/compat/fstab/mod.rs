@@ -11,8 +11,9 @@ use crate::paper::{doubled, shown_up_to};
 const NOTES: [&str; 4] = [
     "Such a file says what is mounted in a tree, and not which tree that is. Here it is an empty one. The examples at the end \
      show the host's programs in it, or another tree in its place.",
-    "nosuid and nodev hold here unless a line says suid or dev; in the file they have to be asked for. ro and the like hold \
-     for all that is mounted below a source.",
+    "nosuid and nodev hold here unless a line says suid or dev; in the file they have to be asked for. Nor can /proc and \
+     mqueue be executed from, or sysfs be written to, unless a line says so. ro and the like hold for all that is mounted \
+     below a source.",
     "Sources are opened with root's rights. Where follow_symlinks is true, links on the way are followed that root alone can \
      have made.",
     "Directories that are mounted on are made where the tree is the map's own. In a tree of the host they must be there.",
@@ -123,7 +124,7 @@ fn one(draft: &mut Draft, line: &Line<'_>) {
         let reason =
             other.map_or("the host must mount it; a map can show what is mounted", |(_, reason)| reason);
         draft.lose(number, said, reason);
-        if !matches!(line.kind.as_str(), "swap" | "ramfs" | "devtmpfs") {
+        if line.at != "/" && !matches!(line.kind.as_str(), "swap" | "ramfs" | "devtmpfs") {
             let mut item = Item::bind(&at, &at, 0, "");
             if has("ro") {
                 item.option("ro");

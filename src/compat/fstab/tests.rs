@@ -9,7 +9,7 @@ fn lines_become_entries() {
         ("/home/bob/x /x none rbind,ro", "/x|source=\"/home/bob/x\",options=[\"ro\"]"),
         (
             "/a\\040b /c\\134d none rw,rbind,nosuid,nodev,noexec,noatime,nosymfollow",
-            "/c\\\\d|source=\"/a b\",follow_symlinks=true,options=[\"rw\",\"nosuid\",\"nodev\",\"noexec\",\"noatime\",\"nosymfollow\"]",
+            "/c\\\\d|source=\"/a b\",follow_symlinks=true,options=[\"nosuid\",\"nodev\",\"noexec\",\"noatime\",\"nosymfollow\"]",
         ),
         ("/50% /50% none rbind", "/50%%|follow_symlinks=true"),
         (

@@ -16,7 +16,8 @@ const NOTES: [&str; 4] = [
     "A service sees all of the host but for what its unit says; so do sessions with this map. nosuid and nodev hold \
      everywhere but where a comment says otherwise.",
     "%u, %U, %g, %G and %h are of who logs in. In a unit of the system they are of root, who runs the manager.",
-    "Settings that a unit leaves out are those of the map of the package.",
+    "Settings that a unit leaves out are those of the map of the package. A place that is a link on the host has to be named by \
+     the path that it leads to; systemd goes there by itself.",
     "Only [Service] is read, or lines without a section.",
 ];
 /// Deeper than the tree that is bound at `/`, and not to be covered by what the unit says of `/`.
@@ -219,9 +220,10 @@ impl Reader {
 
     fn say(&mut self, path: &str, line: usize, said: &str) -> &mut Say {
         let say = self.paths.entry(normal(path)).or_default();
-        say.place = line;
-        if say.said.len() < 300 {
-            say.said = if say.said.is_empty() { said.to_owned() } else { format!("{}; {said}", say.said) };
+        if say.place == 0 {
+            (say.place, say.said) = (line, said.to_owned());
+        } else if say.said.len() < 300 {
+            say.said = format!("{}; line {line}: {said}", say.said);
         }
         say
     }
@@ -407,7 +409,7 @@ impl Reader {
             self.draft.put(item);
         }
         self.draft.setting(
-            "A unit has processes of its own in no other way; without the wall, those of the same user outside are a way out.",
+            "A service sees the host's processes. Here they would be a way out, those of the same user are.",
             "wall",
             draft::text("pidns"),
         );

@@ -66,7 +66,7 @@ fn lines_become_entries() {
             "BindReadOnlyPaths=/s:/d\nReadWritePaths=/d/e",
             vec![
                 "/d|source=\"/s\",follow_symlinks=true,options=[\"ro\"]",
-                "/d/e|source=\"/s/e\",follow_symlinks=true,options=[\"rw\"]",
+                "/d/e|source=\"/s/e\",follow_symlinks=true",
             ],
         ),
         (
