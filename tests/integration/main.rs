@@ -40,6 +40,7 @@ mod faults;
 mod hostview;
 mod identity;
 mod imported;
+mod imported_fstab;
 mod inherited;
 mod maps;
 mod mountinfo;
@@ -75,6 +76,7 @@ fn trials() -> Vec<Trial> {
         explained::trials(),
         hostview::trials(),
         imported::trials(),
+        imported_fstab::trials(),
         inherited::trials(),
         options::trials(),
         pam::trials(),
