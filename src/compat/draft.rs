@@ -5,7 +5,7 @@ use crate::model::policy::refused_variable;
 use crate::model::template::Template;
 use crate::paper::{Paper, quoted, shown_up_to, wrapped};
 
-use super::values::{depth, is_users};
+use super::values::{depth, is_users, may_be_below};
 pub(super) use super::values::{is_below, link_problem, normal, octal, path_problem, readable, size, text};
 
 /// As many entries has a map at most, less those that are added to what was asked for.
@@ -312,7 +312,14 @@ impl Draft {
                 (None, _) if item.at == "/" && !matches!(item.kind, "bind" | "tmpfs" | "proc" | "sysfs") => {
                     "nothing else than a tree can be the root".to_owned()
                 }
-                _ => continue,
+                _ => {
+                    let may_cover =
+                        |(_, other): &&(usize, Item)| other.is_mount() && may_be_below(&item.at, &other.at);
+                    if let Some((_, over)) = items[number + 1..].iter().find(may_cover) {
+                        self.doubt(*at, item, over.place);
+                    }
+                    continue;
+                }
             };
             self.take_out(*at, item, reason);
         }
@@ -325,7 +332,7 @@ impl Draft {
         left.sort_by_key(|(_, item)| depth(&item.at));
         let mut standing: Vec<Item> = Vec::new();
         for (at, item) in left {
-            let above = standing.iter().filter(|other| is_below(&item.at, &other.at));
+            let above = standing.iter().filter(|other| may_be_below(&item.at, &other.at));
             let reason = match above.max_by_key(|other| depth(&other.at)) {
                 Some(above) => misplaced(&item, above),
                 None => None,
@@ -335,6 +342,18 @@ impl Draft {
                 None => standing.push(item),
             }
         }
+    }
+
+    /// It stays, and whether it should depends on the host.
+    fn doubt(&mut self, at: usize, item: &Item, over: usize) {
+        let reason = format!(
+            "whether {} {over} covers it depends on where the home is; it is written as if it did not",
+            self.unit
+        );
+        if let Some(Piece::Item(item)) = self.pieces.get_mut(at) {
+            item.note(format!("In doubt: {reason}."));
+        }
+        let _ = self.count(item.place, &item.said, reason);
     }
 
     fn take_out(&mut self, at: usize, item: &Item, reason: String) {
@@ -431,8 +450,7 @@ fn misplaced(item: &Item, above: &Item) -> Option<String> {
              there"
         )),
         "dev" => {
-            let rest = item.at[above.at.len()..].trim_start_matches('/');
-            let first = rest.split_once('/').map(|(first, _)| first)?;
+            let (first, _) = item.at.strip_prefix(&above.at)?.trim_start_matches('/').split_once('/')?;
             DEVICES.contains(&first).then(|| format!("{first} is no directory there"))
         }
         "devpts" | "mqueue" => Some(format!("nothing can stand in {place}")),

@@ -23,10 +23,18 @@ pub(super) fn depth(path: &str) -> usize {
     path.split('/').filter(|part| !part.is_empty()).count()
 }
 
-/// Both in normal form.
+/// Both in normal form. Everything is below the root, also what stands for a path that is not known.
 pub(super) fn is_below(path: &str, above: &str) -> bool {
-    let rest = path.strip_prefix(if above == "/" { "" } else { above });
-    path != above && rest.is_some_and(|rest| rest.starts_with('/'))
+    if above == "/" {
+        return path != "/";
+    }
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The same, or `path` is in the user's home, and homes are below `above` on most hosts.
+pub(super) fn may_be_below(path: &str, above: &str) -> bool {
+    const OF_HOMES: [&str; 5] = ["/home", "/root", "/var", "/srv", "/export"];
+    is_below(path, above) || path.starts_with("%h") && OF_HOMES.contains(&above)
 }
 
 /// Can users change what lies there?

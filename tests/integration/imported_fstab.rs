@@ -6,6 +6,7 @@ use libtest_mimic::Trial;
 use session_sandbox::compat::{Kind, import};
 use session_sandbox::model::path::AbsPath;
 
+use crate::imported::unshared;
 use crate::mountinfo::{self, Entry};
 use crate::support::{HostMounts, Needs, Run, Verdict, World, ensure, ensure_eq, isolated};
 
@@ -90,7 +91,7 @@ fn one(world: &World, number: usize, text: &str, lost: usize) -> Verdict {
     let theirs = seen(&all, root, &prefix, &host);
     ensure!(theirs.len() >= BASE.lines().count(), "mount --all has mounted next to nothing: {theirs:?}");
 
-    world.file("map.toml", &imported.map)?;
+    world.file("map.toml", unshared(&imported.map))?;
     let words = ["--profile", "imported", "--", "/usr/bin/cat", "/proc/self/mountinfo"];
     let outcome = world.enter(words)?.finish()?;
     ensure_eq!(outcome.code, Some(0), "{}\n{}", outcome.stderr, imported.map);

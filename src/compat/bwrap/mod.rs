@@ -73,6 +73,9 @@ impl Reader {
             if parts.last().is_some_and(|last| last.trim().is_empty()) {
                 parts.pop();
             }
+            if parts.first().is_some_and(|first| first.rsplit('/').next() == Some("bwrap")) {
+                parts.remove(0);
+            }
             self.arguments = parts.into_iter().map(Word::plain).collect();
             return;
         }

@@ -45,6 +45,11 @@ fn options_become_entries() {
         let words = text.replace("\"$HOME/x y\"", "/h").replace('~', "/h").replace(' ', "\0");
         assert_eq!(read(&words).1, Vec::<usize>::new(), "NUL separated: {words:?}");
     }
+    assert_eq!(
+        read("/usr/bin/bwrap\0--proc\0/proc\0").0,
+        ["/proc|kind=\"proc\""],
+        "as /proc/PID/cmdline has it"
+    );
     assert!(import("--bind / /").map.matches("target = \"/\"").count() == 1);
     assert!(import("--remount-ro /").map.contains("options = [\"ro\"]"));
 }
@@ -83,6 +88,13 @@ fn what_has_no_equivalent_is_lost_with_its_place() {
         ("--proc /../x", vec![1]),
         ("--overlay a b /c --proc /proc", vec![1]),
         ("--chdir ~ --chdir /tmp", vec![3]),
+        ("--tmpfs /home --bind ~ ~", vec![]),
+        ("--dev /home --dir ~/x", vec![]),
+        ("--dev /dev --dir /dev/null/x", vec![3]),
+        ("--bind ~ ~ --tmpfs /home", vec![1]),
+        ("--bind ~ ~ --ro-bind / /", vec![1]),
+        ("--ro-bind / / --dir ~/x", vec![4]),
+        ("--bind /home /home --dir ~/x", vec![4]),
     ] {
         assert_eq!(read(text).1, lost, "{text}: {:?}", import(text).losses);
     }

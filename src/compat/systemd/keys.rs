@@ -7,6 +7,13 @@ pub(super) fn is_list(key: &str) -> bool {
         || reason(key).is_some_and(|_| !key.starts_with("Protect") && !key.starts_with("Private"))
 }
 
+/// Does `no` leave everything as it is without the key?
+pub(super) fn is_switch(key: &str) -> bool {
+    ["Private", "Protect", "Restrict", "Lock", "MemoryDeny", "DynamicUser", "RootEphemeral"]
+        .iter()
+        .any(|stem| key.starts_with(stem))
+}
+
 const FILTER: &str = "a map has no filters of system calls";
 const NAMESPACE: &str = "sessions have the host's network, name, clock and IPC";
 const CGROUP: &str = "limits of control groups are the host's matter, for a session its slice";

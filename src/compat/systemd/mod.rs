@@ -129,7 +129,8 @@ impl Reader {
             },
             "CapabilityBoundingSet" => self.capabilities(value, line, said),
             _ => {
-                if let Some(reason) = keys::reason(key) {
+                let is_off = keys::is_switch(key) && unit::boolean(value) == Some(false);
+                if let Some(reason) = keys::reason(key).filter(|_| !is_off) {
                     self.draft.lose(line, said, reason);
                 }
             }
@@ -393,7 +394,9 @@ impl Reader {
                 }
             }
         }
-        let mounts = self.mounts.clone();
+        let mut mounts: Vec<(String, Item)> = self.mounts.clone().into_iter().collect();
+        // A home comes behind what it may be in: systemd sorts by path, so that nothing is covered.
+        mounts.sort_by_key(|(at, _)| !at.starts_with('/'));
         for (at, mut item) in mounts {
             let takes_options = matches!(item.kind, "bind" | "tmpfs" | "proc" | "sysfs");
             if takes_options {
@@ -422,7 +425,11 @@ impl Reader {
         let holder = self.mounts.iter().filter(|(path, _)| is_below(at, path));
         let (above, holder) = holder.max_by_key(|(path, _)| path.len())?;
         let rest = if above == "/" { at } else { &at[above.len()..] };
-        let source = format!("{}{rest}", holder.source.as_deref()?);
+        let source = match holder.source.as_deref()? {
+            "/" => at.to_owned(),
+            source if at.starts_with(above) => format!("{source}{rest}"),
+            _ => return None,
+        };
         let mut item = Item::bind(&source, at, say.place, &say.said);
         item.is_optional = say.is_optional;
         holder.options.iter().filter(|word| **word != "norecursive").for_each(|word| item.option(word));

@@ -27,6 +27,8 @@ fn lines_become_entries() {
         ("BindPaths=\"/a b\" /c\\x20d", vec!["/a b|follow_symlinks=true", "/c d|follow_symlinks=true"]),
         ("BindPaths=/a\nBindPaths=\nBindPaths=/c", vec!["/c|follow_symlinks=true"]),
         ("BindPaths=/a \\\n  /b", vec!["/a|follow_symlinks=true", "/b|follow_symlinks=true"]),
+        ("BindPaths=%h\nReadOnlyPaths=%h/x", vec!["%h|follow_symlinks=true", "%h/x|options=[\"ro\"]"]),
+        ("ReadOnlyPaths=%h/x", vec!["%h/x|options=[\"ro\"]"]),
         ("BindPaths=%h/x:/x/%u", vec!["/x/%u|source=\"%h/x\""]),
         ("ReadOnlyPaths=/a", vec!["/a|follow_symlinks=true,options=[\"ro\"]"]),
         ("InaccessiblePaths=-/a", vec!["/a|kind=\"mask\",optional=true"]),
@@ -126,6 +128,8 @@ fn what_has_no_equivalent_is_lost_with_its_line() {
         ("TemporaryFileSystem=/a\nReadOnlyPaths=/a/b", vec![2]),
         ("MountFlags=slave\nRestrictNamespaces=yes\nodd", vec![1, 2, 3]),
         ("BindPaths=\"/a", vec![1]),
+        ("PrivateNetwork=no\nProtectClock=0\nRestrictNamespaces=false\nUser=0", vec![4]),
+        ("RootDirectory=/r\nReadOnlyPaths=%h/x", vec![2]),
     ] {
         assert_eq!(read(text).1, lost, "{text}: {:?}", import(text).losses);
     }
