@@ -198,7 +198,7 @@ fn panic(guest: &Guest) -> Verdict {
         guest.root_ok("mv /etc/pam.d/common-session.kept /etc/pam.d/common-session")?;
         ensure(bob.status != 0 && !is_in(&bob), format!("{place}: bob is in: {bob:?}"))?;
         ensure(root.stdout == "in\n", format!("{place}: root is kept out: {root:?}"))?;
-        let log = guest.root_ok("journalctl --no-pager -q -n 60")?;
+        let log = guest.root_ok("journalctl --no-pager -q -n 400")?;
         ensure(log.contains(&format!("panic: injected panic {place}")), format!("the log: {log}"))?;
     }
     ensure(guest.root_ok("systemctl show -p MainPID --value ssh")? == main, "sshd has been started again")?;
