@@ -12,6 +12,7 @@ mod bwrap;
 pub mod chroot;
 mod draft;
 mod fstab;
+pub mod namespace;
 mod shell;
 mod systemd;
 #[cfg(test)]
@@ -75,13 +76,14 @@ impl Kind {
     }
 }
 
-/// Writes a map that says what `text` says; nothing for a kind that cannot be read yet.
-pub fn import(kind: Kind, text: &str) -> Option<Imported> {
+/// Writes `text` again as a map.
+pub fn import(kind: Kind, text: &str) -> Imported {
     match kind {
-        Kind::Fstab => Some(fstab::import(text)),
-        Kind::Bwrap => Some(bwrap::import(text)),
-        Kind::Systemd => Some(systemd::import(text)),
-        Kind::PamChroot => Some(chroot::import(text)),
-        Kind::PamNamespace | Kind::Schroot => None,
+        Kind::PamChroot => chroot::import(text),
+        Kind::PamNamespace => namespace::import(text),
+        Kind::Schroot => Imported::default(),
+        Kind::Fstab => fstab::import(text),
+        Kind::Bwrap => bwrap::import(text),
+        Kind::Systemd => systemd::import(text),
     }
 }
