@@ -13,6 +13,7 @@ pub mod chroot;
 mod draft;
 mod fstab;
 pub mod namespace;
+pub mod schroot;
 mod shell;
 mod systemd;
 #[cfg(test)]
@@ -81,7 +82,7 @@ pub fn import(kind: Kind, text: &str) -> Imported {
     match kind {
         Kind::PamChroot => chroot::import(text),
         Kind::PamNamespace => namespace::import(text),
-        Kind::Schroot => Imported::default(),
+        Kind::Schroot => schroot::import(text),
         Kind::Fstab => fstab::import(text),
         Kind::Bwrap => bwrap::import(text),
         Kind::Systemd => systemd::import(text),
