@@ -44,6 +44,7 @@ mod imported_fstab;
 mod inherited;
 mod maps;
 mod mountinfo;
+mod namespaced;
 mod options;
 mod pam;
 mod prepare;
@@ -78,6 +79,7 @@ fn trials() -> Vec<Trial> {
         imported::trials(),
         imported_fstab::trials(),
         inherited::trials(),
+        namespaced::trials(),
         options::trials(),
         pam::trials(),
         prepare::trials(),

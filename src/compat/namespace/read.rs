@@ -126,6 +126,11 @@ impl Line {
         expanded(&self.polydir, home, user)
     }
 
+    /// What the names of this user's instances begin with.
+    pub fn prefix_of(&self, user: &str, home: &str) -> String {
+        expanded(&self.prefix, home, user)
+    }
+
     /// The directory that this user has in its place, where it has a name that is known beforehand; without SELinux.
     pub fn instance_of(&self, user: &str, home: &str) -> Option<String> {
         let named = match self.method {
@@ -133,7 +138,7 @@ impl Line {
             Method::Level | Method::Context => !self.flags.shared,
             Method::Tmpdir | Method::Tmpfs => false,
         };
-        named.then(|| expanded(&self.prefix, home, user) + user)
+        named.then(|| self.prefix_of(user, home) + user)
     }
 
     /// Are there two slashes in a row in the prefix? pam_namespace takes such a line, finds nothing there, and lets nobody
