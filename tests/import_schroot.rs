@@ -99,6 +99,11 @@ fn what_a_union_would_throw_away_is_not_written_at_all() {
     );
     assert_eq!(root_of(profile(&policy, "schroot-a")), ("/c", true));
     assert_eq!(losses(&found), [(4, "union-type=overlayfs")]);
+    let (policy, found) = imported("[a]\ndirectory=/c\nunion-type=overlay\n");
+    assert_eq!(
+        (root_of(profile(&policy, "schroot-a")).1, losses(&found)),
+        (false, vec![(3, "union-type=overlay")])
+    );
     let (policy, found) = imported("[a]\ndirectory=/c\nunion-type=none\n");
     assert_eq!((root_of(profile(&policy, "schroot-a")).1, found.losses.len()), (false, 0));
 }
@@ -110,6 +115,8 @@ fn chroots_that_are_no_directory_are_left_out_with_the_reason() {
         ("[a]\ntype=block-device\ndevice=/dev/sda", "disk"),
         ("[a]\ntype=btrfs-snapshot", "snapshot"),
         ("[a]\ntype=floppy", "no type"),
+        ("[a]\ntype=\ndirectory=/c", "no type"),
+        ("[a]\ntype=directory\ndirectory = /c", "no `directory`"),
         ("[a]\ntype=directory", "no `directory`"),
         ("[a]\ndirectory=", "no `directory`"),
         ("[a]\ndirectory=c", "no such path"),
@@ -126,10 +133,10 @@ fn chroots_that_are_no_directory_are_left_out_with_the_reason() {
 #[test]
 fn names_are_made_to_fit_and_people_who_cannot_be_are_told() {
     let (policy, found) =
-        imported("[Sid]\ndirectory=/c%d\nusers=bob,500,b*b\n[sid]\ndirectory=/d\ngroups=500,a b\n");
+        imported("[Sid]\ndirectory=/c%d\nusers=bob,500,b*b\n[sid]\ndirectory=/d\ngroups=500,staff a@b\n");
     assert_eq!(root_of(profile(&policy, "schroot-sid")).0, "/c%%d");
     assert_eq!(profile(&policy, "schroot-sid").matches.user, ["bob"]);
-    assert_eq!(profile(&policy, "schroot-sid-2").matches.group, ["a b"]);
+    assert_eq!(profile(&policy, "schroot-sid-2").matches.group, ["a@b", "staff"]);
     let told: Vec<usize> = found.losses.iter().map(|loss| loss.line).collect();
     assert_eq!(told, [3, 3, 6]);
 }

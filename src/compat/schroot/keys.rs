@@ -28,7 +28,9 @@ pub(super) fn loss(key: &Key, is_plain: bool) -> Option<String> {
     // With a language in brackets behind it a key is a translation.
     let name = key.name.split('[').next().unwrap_or_default();
     let reason = match name {
-        "type" | "description" | "directory" | "users" | "groups" | "union-type" | "shell" => return None,
+        "type" | "description" | "directory" | "users" | "groups" | "shell" => return None,
+        "union-type" if value == "none" || !is_plain => return None,
+        "union-type" => "a plain chroot has no union file system, in schroot as well",
         "profile" | "setup.copyfiles" | "setup.nssdatabases" | "setup.fstab" if is_plain => {
             "a plain chroot runs no setup scripts, in schroot as well"
         }

@@ -64,7 +64,7 @@ pub(super) fn left_out(section: &Section, reason: String) -> Written {
 /// The profiles of a section.
 pub(super) fn write(section: &Section, files: &[(&str, &str)], names: &mut Names) -> Written {
     let value = |name: &str| section.value(name).filter(|value| !value.is_empty());
-    let kind = value("type").unwrap_or("plain");
+    let kind = section.value("type").unwrap_or("plain");
     if let Some(reason) = keys::type_problem(kind) {
         return left_out(section, reason);
     }
@@ -115,7 +115,7 @@ pub(super) fn write(section: &Section, files: &[(&str, &str)], names: &mut Names
         }
     }
     let mut root = Entry::at("/", "bind").source(&directory).follow();
-    let union = value("union-type").filter(|union| *union != "none");
+    let union = value("union-type").filter(|union| *union != "none" && !is_plain);
     if let Some(union) = union {
         let reason = "what a session wrote was thrown away at its end; here nothing in the chroot can be written to, and an \
                       entry with kind = \"tmpfs\" makes a place that is empty at first";

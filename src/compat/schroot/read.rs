@@ -1,5 +1,7 @@
 //! `schroot.conf` to values: sections, keys, and what schroot would refuse.
 
+use std::collections::BTreeSet;
+
 /// A `[name]` and its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
@@ -16,9 +18,9 @@ pub struct Section {
 pub struct Key {
     /// Counted from 1.
     pub line: usize,
-    /// Without the space around it.
+    /// What stands before the first `=`.
     pub name: String,
-    /// The same.
+    /// What stands behind it.
     pub value: String,
 }
 
@@ -37,13 +39,13 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {
     /// Brackets that are not one pair around a name.
-    #[error("a section is a name in one pair of brackets, alone on its line")]
+    #[error("a section is a name in one pair of brackets")]
     Brackets,
     /// A second section of one name.
     #[error("there is a section of this name already")]
     SecondSection,
     /// A name that schroot does not take.
-    #[error("a chroot's name does not begin with a dot and has no slash, colon, comma or space in it")]
+    #[error("a chroot's name has letters, digits and `_ - .` in it")]
     Name,
     /// Neither section nor key.
     #[error("the line has no `key=`")]
@@ -63,26 +65,25 @@ impl Section {
     }
 }
 
-/// Reads a file.
+/// Reads a file as schroot 1.6 does: space counts, around `=` and at the end of a value as well, and `#` begins a comment
+/// at the very beginning of a line alone.
 pub fn read(text: &str) -> (Vec<Section>, Vec<Fault>) {
     let mut sections: Vec<Section> = Vec::new();
     let mut faults = Vec::new();
-    let mut names = std::collections::BTreeSet::new();
-    let mut keys = std::collections::BTreeSet::new();
+    let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
     // The keys of a section that is none belong to nobody; one complaint is enough.
     let mut is_lost = false;
-    for (at, text) in text.lines().enumerate() {
+    for (at, line) in
+        text.split('\n').enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+    {
         let number = at + 1;
-        let mut fault = |mistake| faults.push(Fault { line: number, text: text.trim().to_owned(), mistake });
-        let line = text.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
+        let mut fault = |mistake| faults.push(Fault { line: number, text: line.to_owned(), mistake });
         if let Some(rest) = line.strip_prefix('[') {
             keys.clear();
             is_lost = true;
-            let name = rest.strip_suffix(']').filter(|name| !name.is_empty() && !name.contains(['[', ']']));
-            match name {
+            // What stands behind the bracket does not count.
+            let name = rest.split_once(']').filter(|(name, rest)| !name.is_empty() && !rest.contains(']'));
+            match name.map(|(name, _)| name) {
                 None => fault(Mistake::Brackets),
                 Some(name) if !is_name(name) => fault(Mistake::Name),
                 Some(name) if !names.insert(name) => fault(Mistake::SecondSection),
@@ -93,30 +94,33 @@ pub fn read(text: &str) -> (Vec<Section>, Vec<Fault>) {
             }
             continue;
         }
-        let Some((name, value)) = line.split_once('=').filter(|(name, _)| !name.trim().is_empty()) else {
+        let Some((name, value)) = line.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             fault(Mistake::NoKey);
             continue;
         };
-        let (name, value) = (name.trim(), value.trim());
         match sections.last_mut() {
             _ if is_lost => {}
             None => fault(Mistake::NoSection),
             Some(_) if !keys.insert(name) => fault(Mistake::SecondKey),
             Some(section) => {
-                section.keys.push(Key { line: number, name: name.to_owned(), value: value.to_owned() })
+                let (name, value) = (name.to_owned(), value.to_owned());
+                section.keys.push(Key { line: number, name, value });
             }
         }
     }
     (sections, faults)
 }
 
+/// Letters, digits and a few marks, and nothing that a packager leaves behind.
 fn is_name(name: &str) -> bool {
-    !name.starts_with('.') && !name.contains(['/', ':', ',', ' ', '\t'])
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+    let is_left = [".dpkg-old", ".dpkg-dist", ".dpkg-new", ".dpkg-tmp"].iter().any(|end| name.ends_with(end));
+    name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.chars().all(is_plain) && !is_left
 }
 
-/// A list with commas, without what is empty.
+/// A list with commas or spaces, without what is empty.
 pub(super) fn list(value: &str) -> Vec<&str> {
-    value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+    value.split([',', ' ']).filter(|item| !item.is_empty()).collect()
 }
 
 /// A word that says yes or no.
@@ -129,9 +133,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections_have_keys_and_comments_end_lines() {
+    fn sections_have_keys_and_space_counts() {
         let (sections, faults) = read(
-            "# all\n[sid] # the newest\ntype = directory\ndirectory=/srv/chroot/sid#x\n\n[stable]\r\nusers=\nshell==a\n",
+            "# all\n[sid] # the newest\ntype=directory\ndirectory=/srv/x#y \n\n[stable]\r\nusers=\nshell==a\n x = y\n",
         );
         assert_eq!(faults, []);
         let of = |section: &Section| {
@@ -139,31 +143,42 @@ mod tests {
             (section.name.clone(), section.line, keys.collect::<Vec<_>>())
         };
         let expected = [
-            (
-                "sid".to_owned(),
-                2,
-                vec!["3 type=directory".to_owned(), "4 directory=/srv/chroot/sid".to_owned()],
-            ),
-            ("stable".to_owned(), 6, vec!["7 users=".to_owned(), "8 shell==a".to_owned()]),
+            ("sid".to_owned(), 2, vec!["3 type=directory".to_owned(), "4 directory=/srv/x#y ".to_owned()]),
+            ("stable".to_owned(), 6, ["7 users=", "8 shell==a", "9  x = y"].map(str::to_owned).to_vec()),
         ];
         assert_eq!(sections.iter().map(of).collect::<Vec<_>>(), expected);
+        assert!(["A", "1a", "a_b", "a.", "a.bak", "a.dpkg-x"].into_iter().all(is_name));
+        assert_eq!(list("bob, alice ,,carol,"), ["bob", "alice", "carol"]);
+        assert_eq!(list("b\tc"), ["b\tc"]);
     }
 
+    // What schroot 1.6.13 says to each of them.
     #[test]
     fn what_schroot_refuses_is_said() {
         for (text, line, mistake) in [
             ("type=plain", 1, Mistake::NoSection),
             ("[a]\nword", 2, Mistake::NoKey),
+            ("[a]\n   ", 2, Mistake::NoKey),
+            ("[a]\n\t# y", 2, Mistake::NoKey),
+            (" [a]\n", 1, Mistake::NoKey),
             ("[a]\n=x", 2, Mistake::NoKey),
             ("[a]\nx=1\nx=2", 3, Mistake::SecondKey),
             ("[a]\n[b]\n[a]\nx=1", 3, Mistake::SecondSection),
             ("[a", 1, Mistake::Brackets),
             ("[]\nx=1", 1, Mistake::Brackets),
-            ("[a]b", 1, Mistake::Brackets),
             ("[[a]]", 1, Mistake::Brackets),
+            ("[a] x]", 1, Mistake::Brackets),
+            ("[[a]", 1, Mistake::Name),
             ("[.a]", 1, Mistake::Name),
             ("[a/b]", 1, Mistake::Name),
             ("[a b]", 1, Mistake::Name),
+            ("[a,b]", 1, Mistake::Name),
+            ("[a:b]", 1, Mistake::Name),
+            ("[\u{e4}]", 1, Mistake::Name),
+            ("[a;b*]", 1, Mistake::Name),
+            ("[a.dpkg-old]", 1, Mistake::Name),
+            ("[_a]", 1, Mistake::Name),
+            ("[a~]", 1, Mistake::Name),
         ] {
             let (_, faults) = read(text);
             let found: Vec<_> = faults.iter().map(|fault| (fault.line, fault.mistake)).collect();
