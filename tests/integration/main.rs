@@ -53,6 +53,7 @@ mod property;
 mod races;
 mod realwork;
 mod rootless;
+mod schrooted;
 mod scripts;
 mod sharing;
 mod support;
@@ -85,6 +86,7 @@ fn trials() -> Vec<Trial> {
         prepare::trials(),
         realwork::trials(),
         rootless::trials(),
+        schrooted::trials(),
         scripts::trials(),
         sharing::trials(),
         terminal::trials(),
