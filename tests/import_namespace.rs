@@ -82,7 +82,7 @@ fn the_modules_own_example_becomes_binds_of_a_users_instances() {
     assert!(matches!(at(&policy, "bob", "%h"), Some(MountKind::Bind { open_as: OpenAs::User, .. })));
     assert!(matches!(
         at(&policy, "bob", "/tmp"),
-        Some(MountKind::Bind { recursive: false, follow_symlinks: true, .. })
+        Some(MountKind::Bind { recursive: false, follow_symlinks: false, .. })
     ));
     // The rest of the root is there.
     assert!(at(&policy, "bob", "/etc").is_some() && at(&policy, "bob", "/proc").is_some());

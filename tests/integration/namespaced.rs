@@ -185,12 +185,14 @@ fn lines_agree() -> Verdict {
 }
 
 /// Lines, and what `stat` tells of the directory: the very same one, or one that is like it.
-const VIEWS: [(&str, &str); 8] = [
+const VIEWS: [(&str, &str); 10] = [
     ("@/p @/i/ user", "%i %a %u:%g"),
     ("@/p @/i/ user:create=0711,,games", "%i %a %u:%g"),
     ("\"@/p q%u\" @/i/x- level", "%i %a %u:%g"),
     ("@/$USER.d @/i/$USER/ context", "%i %a %u:%g"),
+    ("@/p @/p/inst/ user", "%i %a %u:%g"),
     ("$HOME @/i/ user", "%i %a %u:%g"),
+    ("$HOME $HOME/$USER.inst/ level", "%i %a %u:%g"),
     ("@/p @/i/ tmpdir:create=0750", "%a %u:%g"),
     ("@/p none tmpfs:mntopts=size=0x800k", "%a %u:%g"),
     ("@/p none tmpfs:mntopts=size=1M,mode=0700,noexec", "%a %u:%g"),
@@ -200,6 +202,8 @@ fn views_agree() -> Verdict {
     let bob = users::bob()?;
     prepare()?;
     let home = bob.home.to_str().ok_or("a home that is no text")?;
+    let own = format!("mode=750,uid={},gid={}", bob.uid, bob.gid);
+    Run::new("mount").args(["-t", "tmpfs", "-o", &own, "tmpfs", home]).finish()?.expect_code(0)?;
     for (at, (line, format)) in VIEWS.into_iter().enumerate() {
         let place = format!("{GROUND}/{at}");
         std::fs::create_dir(&place)?;
@@ -208,6 +212,10 @@ fn views_agree() -> Verdict {
         make_ground(&asked, &bob.name, home)?;
         std::fs::write("/etc/security/namespace.conf", format!("{line}\n"))?;
         let polydir = asked.polydir_of(&bob.name, home);
+        if asked.prefix.starts_with(&asked.polydir) && !asked.polydir.starts_with("$HOME") {
+            // As /var/tmp is, which holds its instances in the module's own example.
+            Run::new("chmod").args(["1777", &polydir]).finish()?.expect_code(0)?;
+        }
         // The file system's size as well, where it is a new one.
         let look = format!(
             "stat -c '{format}' -- '{polydir}'; stat -f -c '%T' -- '{polydir}'; df --output=size '{polydir}' | tail -1"
@@ -216,6 +224,11 @@ fn views_agree() -> Verdict {
         ensure_eq!(login(&bob)?.0, OPEN, "{line}");
         let there = std::fs::read_to_string(format!("{GROUND}/seen"))?;
 
+        if asked.prefix.starts_with("$HOME") {
+            // As the map says in its comment: here the user's own rights lead there.
+            let parent = asked.prefix_of(&bob.name, home);
+            Run::new("chmod").args(["0711", &parent]).finish()?.expect_code(0)?;
+        }
         let imported = import(Kind::PamNamespace, &line);
         // Both in one file, where the profile is asked for by its name.
         let drop_in = imported.map.replace("\nversion = 1\n", "\n");

@@ -125,7 +125,6 @@ pub(super) fn write(line: Line) -> Result<(Written, Vec<String>), String> {
                     shown(&line.prefix)
                 ));
             }
-            keys.push("follow_symlinks = true".to_owned());
             keys.push("options = [\"norecursive\"]".to_owned());
             losses.push(made_by(&line));
             source = Some(instance);

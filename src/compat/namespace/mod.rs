@@ -42,9 +42,9 @@ const HEADER: [&str; 6] = [
      directories stand in the root of the profile `login`, and what a user needs beyond it is a further entry. What \
      `login` has below one of these directories stays visible; pam_namespace would cover it.",
     "All logins of a user share one view here, where pam_namespace makes one for each; scope = \"session\" does the same. \
-     Root's logins stay in the host's view, whatever this map says. Set-user-id programs and devices have no effect below \
-     the entries, and what the host mounts below an instance later does not appear: options = [\"suid\", \"dev\"] and \
-     propagation = \"slave\" change that.",
+     Root's logins stay in the host's view, whatever this map says. A symbolic link on the way to an instance is not \
+     followed: name the real path. Set-user-id programs and devices have no effect below the entries, and what the host \
+     mounts below an instance later does not appear: options = [\"suid\", \"dev\"] and propagation = \"slave\" change that.",
     "Names in lists are compared as they are, there by their ids. User names of more than 80 letters have other instances \
      there (and all names with the module's option gen_hash, which is not in this file).",
     "Files in /etc/security/namespace.d/*.conf are read behind namespace.conf, in the order of their names: give them here \
