@@ -71,7 +71,8 @@ fn every_loss_is_in_the_map(imported: &Imported) {
 }
 
 /// The example that comes with the module, in use.
-const EXAMPLE: &str = "# comment\n\n/tmp     /tmp-inst/       \tlevel      root,adm\n/var/tmp /var/tmp/tmp-inst/   \tlevel      root,adm\n$HOME    $HOME/$USER.inst/     level\n";
+const EXAMPLE: &str = "# comment\n\n/tmp     /tmp-inst/       \tlevel      root,adm\n/var/tmp \
+ /var/tmp/tmp-inst/   \tlevel      root,adm\n$HOME    $HOME/$USER.inst/     level\n";
 
 #[test]
 fn the_modules_own_example_becomes_binds_of_a_users_instances() {

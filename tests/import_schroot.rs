@@ -47,7 +47,10 @@ fn losses(imported: &Imported) -> Vec<(usize, &str)> {
     imported.losses.iter().map(|loss| (loss.line, loss.text.as_str())).collect()
 }
 
-const SID: &str = "# chroots\n[sid]\ndescription=Debian sid (unstable)\ntype=directory\ndirectory=/srv/chroot/sid\nusers=bob,alice\ngroups=sbuild\nroot-groups=root\naliases=unstable,default\nshell=/bin/bash\npersonality=linux\npreserve-environment=true\n";
+const SID: &str = "# chroots\n[sid]\ndescription=Debian sid \
+ (unstable)\ntype=directory\ndirectory=/srv/chroot/sid\n\
+    users=bob,alice\ngroups=sbuild\nroot-groups=root\naliases=unstable,default\n\
+    shell=/bin/bash\npersonality=linux\npreserve-environment=true\n";
 
 #[test]
 fn a_directory_is_a_profile_for_session_enter() {

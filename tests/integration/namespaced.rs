@@ -250,8 +250,8 @@ fn views_agree() -> Verdict {
     Ok(())
 }
 
-/// Lines as nobody would write them: letters in quotes and behind backslashes, other space, and each second one with a letter
-/// too few, a comment, or cut short. The same ones each time.
+/// Lines as nobody would write them: letters in quotes and behind backslashes, other space, and each second one with a
+/// letter too few, a comment, or cut short. The same ones each time.
 fn disguised() -> Vec<String> {
     let mut state = 20_230_611_u64;
     let mut below = |end: usize| {
@@ -309,7 +309,8 @@ fn prepare() -> Verdict {
         mkdir {GROUND}; mount -t tmpfs -o mode=755 tmpfs {GROUND}
         printf '#!/bin/sh\\ncat /proc/self/mountinfo > {GROUND}/seen\\n' > {GROUND}/look
         chmod 755 {GROUND}/look
-        printf 'session required pam_namespace.so\\nsession required pam_exec.so {GROUND}/look\\n' > /etc/pam.d/{SERVICE}"
+        printf 'session required pam_namespace.so\\nsession required pam_exec.so {GROUND}/look\\n' > \
+        /etc/pam.d/{SERVICE}"
     );
     Run::new("sh").args(["-c", &script]).finish()?.expect_code(0)?;
     Ok(())

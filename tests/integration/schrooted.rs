@@ -39,7 +39,8 @@ fn entered() -> Verdict {
         let imported = import_with(&text, &files);
         ensure_eq!(imported.losses.iter().filter(|loss| loss.line != 6).count(), 0, "{:?}", imported.losses);
         world.file("map.toml", &imported.map)?;
-        let look = "echo *; cat /etc/word; echo; cat /etc/nsswitch.conf; id -un; echo x > /etc/nsswitch.conf || echo read-only; \
+        let look = "echo *; cat /etc/word; echo; cat /etc/nsswitch.conf; id -un; echo x > /etc/nsswitch.conf || \
+         echo read-only; \
                     echo x > /tmp/x && echo written || echo not written";
         let words = ["--user", &bob.name, "--", "/bin/sh", "-c", look];
         let said = world.enter(words)?.finish()?.output()?;

@@ -88,9 +88,7 @@ pub(super) fn is_around(outer: &str, path: &str) -> bool {
 /// The entry, and what of the line is not in it; or why there is none.
 pub(super) fn write(line: Line) -> Result<(Written, Vec<String>), String> {
     if line.has_empty_part() {
-        return Err(
-            "two slashes follow each other in the prefix, and pam_namespace lets nobody in whom the line is for".to_owned()
-        );
+        return Err("two slashes in a row in the prefix: nobody gets in whom the line is for".to_owned());
     }
     let target = template(&line.polydir, "")?;
     let mut notes = Vec::new();
@@ -108,8 +106,8 @@ pub(super) fn write(line: Line) -> Result<(Written, Vec<String>), String> {
                     ));
                 }
                 losses.push(format!(
-                    "without SELinux `{name}` is `user`, as it is here; with it the context is in the instances' names, which a map \
-                     does not know"
+                    "without SELinux `{name}` is `user`, as it is here; with it the context is in the instances' \
+                     names, which a map does not know"
                 ));
             }
             let instance = template(&line.prefix, "%u")?;
@@ -120,8 +118,8 @@ pub(super) fn write(line: Line) -> Result<(Written, Vec<String>), String> {
             if instance.starts_with("%h") {
                 keys.push("open_as = \"user\"".to_owned());
                 losses.push(format!(
-                    "the instance lies in the user's home and is opened with the user's rights: the directory that holds it \
-                     needs the mode 0711, where pam_namespace wants none ({})",
+                    "the instance lies in the user's home and is opened with the user's rights: the directory that \
+                     holds it needs the mode 0711, where pam_namespace wants none ({})",
                     shown(&line.prefix)
                 ));
             }
@@ -135,9 +133,9 @@ pub(super) fn write(line: Line) -> Result<(Written, Vec<String>), String> {
             keys.push(format!("mode = \"{mode:04o}\""));
             keys.extend((owner == "user").then(|| "owner = \"user\"".to_owned()));
             losses.push(format!(
-                "a new directory on disk for each login there, one in memory for each view here, gone with it (there it is left \
-                 behind, unless unmount_on_close is set); scope = \"session\" makes a view for each login, `size` limits it, and \
-                 half of the memory is the limit until then{doubt}"
+                "a new directory on disk for each login there, one in memory for each view here, gone with it (there \
+                 it is left behind, unless unmount_on_close is set); scope = \"session\" makes a view for each \
+                 login, `size` limits it, and half of the memory is the limit until then{doubt}"
             ));
         }
         Method::Tmpfs => {
@@ -152,12 +150,14 @@ pub(super) fn write(line: Line) -> Result<(Written, Vec<String>), String> {
     }
     if BUSY.contains(&target.as_str()) {
         losses.push(format!(
-            "below {target} the profile `login` has entries of its own, which pam_namespace would cover: `remove` takes them away"
+            "below {target} the profile `login` has entries of its own, which pam_namespace would cover: `remove` \
+             takes them away"
         ));
     }
     if target.starts_with('/') && target.ends_with("/%u") {
         losses.push(
-            "where this is the user's home, `login` has an entry there already and a login is refused: write %h as the target"
+            "where this is the user's home, `login` has an entry there already and a login is refused: write %h as \
+             the target"
                 .to_owned(),
         );
     }
@@ -166,8 +166,9 @@ pub(super) fn write(line: Line) -> Result<(Written, Vec<String>), String> {
     }
     if let Some(script) = &line.flags.script {
         losses.push(format!(
-            "the script {} is not run: a session script can do the same (docs/session-scripts.md), with where = \"session\" \
-             inside the view; its arguments were the directory, the instance, 1 for a new one, and the user",
+            "the script {} is not run: a session script can do the same (docs/session-scripts.md), with where = \
+             \"session\" inside the view; its arguments were the directory, the instance, 1 for a new one, and the \
+             user",
             shown(script)
         ));
     }
@@ -240,8 +241,8 @@ fn made_by(line: &Line) -> String {
             format!(", for instance: install -d -m 1777 -o root -g root {instance}")
         }
         (Some(instance), Some(polydir)) => format!(
-            ", for instance: install -d -m $(stat -c %a {polydir}) -o $(stat -c %u {polydir}) -g $(stat -c %g {polydir}) \
-             {instance}"
+            ", for instance: install -d -m $(stat -c %a {polydir}) -o $(stat -c %u {polydir}) -g $(stat -c %g \
+             {polydir}) {instance}"
         ),
         _ => String::new(),
     };
@@ -249,8 +250,9 @@ fn made_by(line: &Line) -> String {
     let entered =
         if line.prefix.starts_with("$HOME") { "with mode 0711" } else { "and nobody else may enter it" };
     format!(
-        "there the instance is made by the module, with owner and mode of {}; here it must exist before the login, and a session \
-         script that the login waits for makes it (docs/session-scripts.md){how}. {} belongs to root, {entered}",
+        "there the instance is made by the module, with owner and mode of {}; here it must exist before the login, \
+         and a session script that the login waits for makes it (docs/session-scripts.md){how}. {} belongs to root, \
+         {entered}",
         shown(&line.polydir),
         shown(parent)
     )
@@ -266,15 +268,16 @@ fn created(line: &Line, create: &Create) -> String {
         (None, None) => "the user's group".to_owned(),
     };
     format!(
-        "a missing {} was made on the host, for {owner} and {group}, mode {mode}; here the map makes the way to it in its own \
-         root, and where the host's tree goes on there it has to exist",
+        "a missing {} was made on the host, for {owner} and {group}, mode {mode}; here the map makes the way to it \
+         in its own root, and where the host's tree goes on there it has to exist",
         shown(&line.polydir)
     )
 }
 
 /// Mode and owner of a new directory in a polydir's place, and what is not known about that.
 fn likeness(line: &Line) -> (u32, &'static str, &'static str) {
-    const DOUBT: &str = ". Owner and mode are those of the host's directory, which the file does not say: see whether these are right";
+    const DOUBT: &str = ". Owner and mode are those of the host's directory, which the file does not say: see \
+        whether these are right";
     if PUBLIC.contains(&line.polydir.as_str()) {
         return (0o1777, "root", "");
     }

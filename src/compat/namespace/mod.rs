@@ -41,14 +41,15 @@ const HEADER: [&str; 6] = [
     "There a user sees the whole host, and other directories in place of a few. A map says what is seen: here these \
      directories stand in the root of the profile `login`, and what a user needs beyond it is a further entry. What \
      `login` has below one of these directories stays visible; pam_namespace would cover it.",
-    "All logins of a user share one view here, where pam_namespace makes one for each; scope = \"session\" does the same. \
-     Root's logins stay in the host's view, whatever this map says. A symbolic link on the way to an instance is not \
-     followed: name the real path. Set-user-id programs and devices have no effect below the entries, and what the host \
-     mounts below an instance later does not appear: options = [\"suid\", \"dev\"] and propagation = \"slave\" change that.",
-    "Names in lists are compared as they are, there by their ids. User names of more than 80 letters have other instances \
-     there (and all names with the module's option gen_hash, which is not in this file).",
-    "Files in /etc/security/namespace.d/*.conf are read behind namespace.conf, in the order of their names: give them here \
-     in one text.",
+    "All logins of a user share one view here, where pam_namespace makes one for each; scope = \"session\" does the \
+     same. Root's logins stay in the host's view, whatever this map says. A symbolic link on the way to an instance \
+     is not followed: name the real path. Set-user-id programs and devices have no effect below the entries, and \
+     what the host mounts below an instance later does not appear: options = [\"suid\", \"dev\"] and propagation = \
+     \"slave\" change that.",
+    "Names in lists are compared as they are, there by their ids. User names of more than 80 letters have other \
+     instances there (and all names with the module's option gen_hash, which is not in this file).",
+    "Files in /etc/security/namespace.d/*.conf are read behind namespace.conf, in the order of their names: give \
+     them here in one text.",
     "Check it with `sessionctl check`, and take the line of pam_namespace out of /etc/pam.d.",
 ];
 
@@ -69,7 +70,8 @@ pub(super) fn import(text: &str) -> Imported {
         let lost = |reason: String| Loss { line: number, text: as_shown(said), reason };
         let whole = match line {
             Err(mistake) => Err(format!(
-                "{}: pam_namespace lets nobody in who comes upon this line, unless ignore_config_error is set; here it is left out",
+                "{}: pam_namespace lets nobody in who comes upon this line, unless ignore_config_error is set; here \
+                 it is left out",
                 shown_up_to(&mistake.to_string(), SHOWN_MAX)
             )),
             Ok(_) if written.len() == LINES_MAX => {
@@ -113,9 +115,9 @@ fn init_scripts(written: &[Written], losses: &mut Vec<Loss>) {
     let runs = |entry: &&Written| !entry.line.flags.no_init && entry.line.flags.script.is_none();
     if let Some(first) = written.iter().find(runs) {
         let reason = String::from(
-            "/etc/security/namespace.init, which runs for this line and all without noinit or iscript, is not run: it sets \
-             labels of SELinux and fills a new home from /etc/skel; a session script can do what is needed of it \
-             (docs/session-scripts.md)",
+            "/etc/security/namespace.init, which runs for this line and all without noinit or iscript, is not run: \
+             it sets labels of SELinux and fills a new home from /etc/skel; a session script can do what is needed \
+             of it (docs/session-scripts.md)",
         );
         losses.push(first.lost(reason));
     }
@@ -150,6 +152,10 @@ fn compose(items: &[Item], written: &[Written], people: &People, losses: &mut Ve
                 (true, Some(reason)) => {
                     format!("\n{}", entry.comment(&format!("Left out: {reason}."), shown.insert(index)))
                 }
+                (false, _) if people.groups.iter().all(|group| !group.has(index)) => match at {
+                    0 => format!("\n{}", entry.comment("For nobody.", true)),
+                    _ => String::new(),
+                },
                 (false, _) if at == 0 => format!("\n{}", entry.comment("Not for these users.", false)),
                 (false, _) => String::new(),
             });
@@ -167,8 +173,8 @@ fn compose(items: &[Item], written: &[Written], people: &People, losses: &mut Ve
     if people.leaves_out() {
         map.push('\n');
         map.push_str(&wrapped(
-            "Who has no line stays in the host's view, as there. So `login` is for the others, who have found a profile above \
-             already; this replaces what the map says in its `match`.",
+            "Who has no line stays in the host's view, as there. So `login` is for the others, who have found a \
+             profile above already; this replaces what the map says in its `match`.",
         ));
         map.push_str(&format!("[[profile]]\nname = \"login\"\n{}", people.everybody()));
     }
@@ -204,8 +210,8 @@ fn covered(
             (None, Some((other, earlier))) => (
                 *other,
                 format!(
-                    "its instances lie where line {} has mounted something else by then, and are looked for in there; a map \
-                     names paths of the host",
+                    "its instances lie where line {} has mounted something else by then, and are looked for in \
+                     there; a map names paths of the host",
                     earlier.line.number
                 ),
             ),

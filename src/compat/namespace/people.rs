@@ -81,7 +81,8 @@ impl People {
             }
             losses.extend(odd.into_iter().map(|name| {
                 entry.lost(format!(
-                    "the name {} is none that a user can have in a map, and is left out of the list; pam_namespace passes over names that nobody has",
+                    "the name {} is none that a user can have in a map, and is left out of the list; pam_namespace \
+                     passes over names that nobody has",
                     shown(name)
                 ))
             }));
@@ -89,7 +90,8 @@ impl People {
         }
         if let Some(entry) = roots.first() {
             losses.push(entry.lost(
-                "there it is for root as well; here root's logins stay in the host's view, so that somebody can correct a map"
+                "there it is for root as well; here root's logins stay in the host's view, so that somebody can \
+                 correct a map"
                     .to_owned(),
             ));
         }

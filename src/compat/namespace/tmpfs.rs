@@ -34,13 +34,16 @@ pub(super) fn read(text: &str) -> Options {
             ("nosuid" | "nodev", None) => {}
             ("size", Some(value)) => match size_of(value) {
                 Some(Size::Bytes(0)) => {
-                    (size, size_lost) = (None, Some("there is no limit at all with size=0, which a map does not have: half of the memory is the limit".to_owned()));
+                    let reason = "there is no limit at all with size=0, which a map does not have: half of the memory \
+                                  is the limit";
+                    (size, size_lost) = (None, Some(reason.to_owned()));
                 }
                 Some(Size::Bytes(bytes)) => (size, size_lost) = (Some(bytes), None),
                 Some(Size::Share(50)) => (size, size_lost) = (None, None),
                 Some(Size::Share(share)) => {
                     let reason = format!(
-                        "{share}% of the memory is not the same on every host, and a map has sizes in bytes: half of the memory is the limit until `size` says otherwise"
+                        "{share}% of the memory is not the same on every host, and a map has sizes in bytes: half of \
+                         the memory is the limit until `size` says otherwise"
                     );
                     (size, size_lost) = (None, Some(reason));
                 }
@@ -52,7 +55,8 @@ pub(super) fn read(text: &str) -> Options {
             },
             ("uid" | "gid", Some("0")) => {}
             ("uid" | "gid", Some(value)) => losses.push(format!(
-                "with {name}={} it has another owner: a tmpfs of a map is root's or, with owner = \"user\", the user's and the primary group's",
+                "with {name}={} it has another owner: a tmpfs of a map is root's or, with owner = \"user\", the \
+                 user's and the primary group's",
                 shown(value)
             )),
             ("nr_inodes" | "nr_blocks" | "huge" | "mpol", Some(_)) => {

@@ -37,7 +37,8 @@ pub(super) fn loss(key: &Key, is_plain: bool) -> Option<String> {
         "profile" | "setup.copyfiles" | "setup.nssdatabases" | "setup.fstab" => return None,
         "root-users" | "root-groups" if list(value).is_empty() => return None,
         "root-users" | "root-groups" => {
-            "nobody becomes root inside without a password, or at all: no program gains rights in a view. Root enters as root"
+            "nobody becomes root inside without a password, or at all: no program gains rights in a view. Root \
+             enters as root"
         }
         "aliases" if list(value).is_empty() => return None,
         "aliases" => "a profile has one name",
@@ -55,11 +56,13 @@ pub(super) fn loss(key: &Key, is_plain: bool) -> Option<String> {
         "command-prefix" if value.is_empty() => return None,
         "command-prefix" => "nothing is put before a command: type it, or give it to `session-enter`",
         "script-config" => {
-            "it is a shell script for schroot's setup scripts; its variables are keys by now (setup.copyfiles and the like)"
+            "it is a shell script for schroot's setup scripts; its variables are keys by now (setup.copyfiles and \
+             the like)"
         }
         "setup.services" if list(value).is_empty() => return None,
         "setup.services" => {
-            "no services are started inside: a session script with where = \"session\" can do it (docs/session-scripts.md)"
+            "no services are started inside: a session script with where = \"session\" can do it \
+             (docs/session-scripts.md)"
         }
         "setup.config" => "it is a shell script for schroot's setup scripts",
         "source-users" | "source-groups" | "source-root-users" | "source-root-groups" | "source-clone" => {
@@ -71,7 +74,8 @@ pub(super) fn loss(key: &Key, is_plain: bool) -> Option<String> {
         "run-setup-scripts" | "run-exec-scripts" => "it has no effect in schroot any more",
         "file" | "location" | "device" | "mount-options" => "it is for other types of chroots",
         other if other.starts_with("setup.") || other.contains('.') => {
-            "it is a variable for setup scripts, which are not run: a session script can do what they did (docs/session-scripts.md)"
+            "it is a variable for setup scripts, which are not run: a session script can do what they did \
+             (docs/session-scripts.md)"
         }
         _ => "no such key is known here",
     };

@@ -26,11 +26,12 @@ const SHOWN_MAX: usize = 300;
 
 const HEADER: [&str; 5] = [
     "A drop-in for /etc/session-sandbox/mounts.d, made from a schroot.conf.",
-    "Each chroot is a profile for `session-enter`, typed by hand: who is in several gets the first one, and `session-enter \
-     --profile NAME` another. Logins are as before; to have them in a chroot as well, add their service to `match`.",
-    "Nobody is root inside, unless root enters. What schroot copied into a chroot is bound there, read-only, and nothing in \
-     a chroot is changed by setup scripts. An entry below `/` needs something to stand on: a directory or file of that name \
-     in the chroot.",
+    "Each chroot is a profile for `session-enter`, typed by hand: who is in several gets the first one, and \
+     `session-enter --profile NAME` another. Logins are as before; to have them in a chroot as well, add their \
+     service to `match`.",
+    "Nobody is root inside, unless root enters. What schroot copied into a chroot is bound there, read-only, and \
+     nothing in a chroot is changed by setup scripts. An entry below `/` needs something to stand on: a directory or \
+     file of that name in the chroot.",
     "The fstab of a chroot's profile is not read here: the importer for fstab writes entries for it, which belong \
      behind the chroot's own. Without /proc and /dev most programs do not work.",
     "Check it with `sessionctl check`, and look at a chroot with `sessionctl plan --profile NAME --tree`.",

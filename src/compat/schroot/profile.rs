@@ -117,8 +117,8 @@ pub(super) fn write(section: &Section, files: &[(&str, &str)], names: &mut Names
     let mut root = Entry::at("/", "bind").source(&directory).follow();
     let union = value("union-type").filter(|union| *union != "none" && !is_plain);
     if let Some(union) = union {
-        let reason = "what a session wrote was thrown away at its end; here nothing in the chroot can be written to, and an \
-                      entry with kind = \"tmpfs\" makes a place that is empty at first";
+        let reason = "what a session wrote was thrown away at its end; here nothing in the chroot can be written to, \
+            and an entry with kind = \"tmpfs\" makes a place that is empty at first";
         written.lose(line_of(section, "union-type"), &format!("union-type={union}"), reason);
         root = root.options(&["ro"]);
     }
@@ -185,8 +185,8 @@ fn setup(section: &Section, files: &[(&str, &str)], paper: &mut Paper, written: 
             Some((_, text)) if what != "fstab" => write_files(what, &file, text, paper, written),
             _ if what == "fstab" => {
                 let reason = format!(
-                    "what schroot mounts by {} is not here: the importer for fstab writes entries for it, which belong into \
-                     this profile",
+                    "what schroot mounts by {} is not here: the importer for fstab writes entries for it, which \
+                     belong into this profile",
                     shown_up_to(&file, SHOWN_MAX)
                 );
                 written.lose(line, &said, &reason);
@@ -194,11 +194,12 @@ fn setup(section: &Section, files: &[(&str, &str)], paper: &mut Paper, written: 
             _ => {
                 let reason = match what {
                     "copyfiles" => {
-                        "the files of this list, which schroot copies from the host, are not here: each is a bind, read-only"
+                        "the files of this list, which schroot copies from the host, are not here: each is a bind, \
+                         read-only"
                     }
                     _ => {
-                        "the host's names of users and groups are not here: passwd, group and what else the list names are binds of \
-                          /etc, read-only"
+                        "the host's names of users and groups are not here: passwd, group and what else the list \
+                         names are binds of /etc, read-only"
                     }
                 };
                 written.lose(line, &said, reason);
@@ -212,11 +213,13 @@ fn write_files(what: &str, file: &str, text: &str, paper: &mut Paper, written: &
     let file = shown(file);
     if what == "nssdatabases" {
         paper.comment(format!(
-            "By {file}. schroot asked the host's databases once; these are its files, and do not hold what a directory service \
-             knows of."
+            "By {file}. schroot asked the host's databases once; these are its files, and do not hold what a \
+             directory service knows of."
         ));
     } else {
-        paper.comment(format!("By {file}. schroot copied them when a session began; these are the host's own, also when they change."));
+        paper.comment(format!(
+            "By {file}. schroot copied them when a session began; these are the host's own, also when they change."
+        ));
     }
     let mut count = 0;
     for (at, line) in text.lines().enumerate() {
