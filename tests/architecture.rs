@@ -72,7 +72,7 @@ const EDGES: [(&str, &[&str], &str); 18] = [
     ),
     (
         "cli",
-        &["error", "explain", "model", "plan"],
+        &["compat", "error", "explain", "model", "plan"],
         "a command line is turned into a request and nothing else",
     ),
     (

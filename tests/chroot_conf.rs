@@ -212,7 +212,7 @@ fn source_of(profile: &Profile) -> &str {
 fn each_line_becomes_a_profile_in_its_place() {
     let text =
         "# ours\nbob  /srv/jail/%U  # bob's\r\n@staff /w/%G/%%x more\n^(eve|jane\\.doe)$ /e\n@^old$ /o//x/\n";
-    let imported = compat::import(Kind::PamChroot, text).unwrap();
+    let imported = compat::import(Kind::PamChroot, text);
     assert_eq!(imported.losses, []);
     let policy = parsed(&imported);
     let rows: Vec<_> = policy

@@ -270,6 +270,32 @@ const DISCOVER: Command = Command {
     ],
 };
 
+const IMPORT: Command = Command {
+    name: "import",
+    usage: &["--from KIND FILE"],
+    about: "Write another program's configuration again as a map",
+    details: &[
+        "pam_chroot (chroot.conf), pam_namespace (namespace.conf), schroot (schroot.conf), fstab, bwrap (its command \
+         line, in a file), systemd (a unit). The map is printed. What it cannot say stands in it as a comment, with \
+         the reason, and is listed on standard error with its line. - is standard input.",
+    ],
+    words: Words::UpTo(1, Hint::File),
+    options: &[Flag::with(
+        "from",
+        "KIND",
+        Hint::OneOf(&["pam_chroot", "pam_namespace", "schroot", "fstab", "bwrap", "systemd"]),
+        "pam_chroot, pam_namespace, schroot, fstab, bwrap or systemd",
+    )],
+    status: Some("0 when the map says all of it, 3 when it does not, 125 when nothing could be read"),
+    examples: &[
+        example(
+            "import --from fstab /etc/schroot/default/fstab >new.toml",
+            "then `sessionctl check new.toml`",
+        ),
+        example("import --from pam_chroot /etc/security/chroot.conf", "a profile for each line"),
+    ],
+};
+
 const SETUP: Command = Command {
     name: "setup",
     usage: &["--method METHOD [--undo] [--dry-run] [--root DIR]"],
@@ -311,7 +337,8 @@ pub static SESSIONCTL: Program = Program {
     usage: &[],
     details: &[],
     commands: &[
-        PLAN, WHY, CAN, DIFF, CHECK, DISCOVER, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP, DOCTOR,
+        PLAN, WHY, CAN, DIFF, CHECK, DISCOVER, IMPORT, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP,
+        DOCTOR,
     ],
     words: Words::None,
     options: &[HELP, VERSION],

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use command_line::{Reading, Typed};
 
 use super::commands::SESSIONCTL;
+use crate::compat::Kind;
 use crate::error::{Error, ErrorKind};
 use crate::explain::can::Deed;
 use crate::model::path::AbsPath;
@@ -56,6 +57,13 @@ pub enum Control {
         strict: bool,
         /// `text`, `json` or `sarif`.
         format: String,
+    },
+    /// Write another program's configuration as a map.
+    Import {
+        /// Whose.
+        kind: Kind,
+        /// Where it is.
+        file: String,
     },
     /// Write a map for a host: the one in this folder, or this one.
     Discover(Option<AbsPath>),
@@ -255,6 +263,16 @@ fn mean(typed: Typed) -> Result<Control, Error> {
                 strict: typed.has("strict"),
                 format: typed.text("format").unwrap_or_else(|| "text".to_owned()),
             })
+        }
+        "import" => {
+            let from =
+                typed.value("from").and_then(|name| Kind::ALL.into_iter().find(|kind| kind.name() == name));
+            let file = typed.words.first().and_then(|word| word.to_str());
+            match (from, file) {
+                (Some(kind), Some(file)) => Ok(Control::Import { kind, file: file.to_owned() }),
+                (None, _) => Err(usage(&typed, "wants --from")),
+                (_, None) => Err(usage(&typed, "wants a file")),
+            }
         }
         "discover" => Ok(Control::Discover(root(&typed)?)),
         "recover" => Ok(Control::Recover),

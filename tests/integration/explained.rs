@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         own("explained: `why` names the line that shows, hides, replaces or protects", reasons),
         own("explained: who asks in a view is told what the answer is worth", in_a_view),
         own("explained: a plan says who, why, what and what it is on this host", plans),
+        own("imported: a map is printed, and what it does not say is listed with 3", imports),
         own("explained: an ordinary user asks about others without root", without_root),
         own("explained: `check` finds everything at once and ends as CI wants it", checks),
         own("explained: colours are for terminals that want them", colours),
@@ -358,6 +359,29 @@ fn colours() -> Verdict {
     Ok(())
 }
 
+/// Of each kind a text that a map says all of, and one with something that it cannot say.
+fn imports() -> Verdict {
+    let import = |kind: &str, text: &str| {
+        Run::new(SESSIONCTL).args(["import", "--from", kind, "-"]).input(text).finish()
+    };
+    for (kind, all, not_all) in [
+        ("fstab", "tmpfs /tmp tmpfs size=1m 0 0\n", "/dev/sda1 /data ext4 defaults 0 2\n"),
+        ("bwrap", "bwrap --ro-bind /usr /usr --tmpfs /tmp ls\n", "bwrap --seccomp 9 --tmpfs /tmp ls\n"),
+        ("systemd", "[Service]\nTemporaryFileSystem=/tmp\n", "[Service]\nRestrictAddressFamilies=AF_UNIX\n"),
+        ("pam_chroot", "bob /usr\n", "^stu(.*)$ /jails/%1\n"),
+        ("pam_namespace", "/tmp tmpfs tmpfs root\n", "/tmp /tmp-inst/ user:iscript=x root\n"),
+        ("schroot", "[sid]\ntype=directory\ndirectory=/srv/sid\nusers=bob\n", "[sid]\ntype=btrfs-snapshot\n"),
+    ] {
+        let said = import(kind, all)?;
+        ensure!(said.code == Some(0) || !said.stderr.is_empty(), "{kind}: {}{}", said.stdout, said.stderr);
+        ensure!(said.stdout.contains("version = 1"), "{kind}: {}", said.stdout);
+        let lost = import(kind, not_all)?;
+        ensure_eq!(lost.code, Some(3), "{kind}: {}{}", lost.stdout, lost.stderr);
+        ensure!(lost.stderr.starts_with("-:"), "{kind}: {}", lost.stderr);
+    }
+    Ok(())
+}
+
 fn widths() -> Verdict {
     let host = Host::new("")?;
     let too_wide = |what: &str, text: &str| -> Verdict {
@@ -406,6 +430,10 @@ fn nonsense() -> Verdict {
         (&["check", "--format", "xml"], "none of text, json, sarif"),
         (&["check", "--user", "x", "--all-users"], "takes one of"),
         (&["check", "--drop-in"], "wants a file"),
+        (&["import", "/etc/fstab"], "wants --from"),
+        (&["import", "--from", "fstab"], "wants a file"),
+        (&["import", "--from", "firejail", "/x"], "none of pam_chroot"),
+        (&["import", "--from", "fstab", "/not/here"], "is missing"),
         (&["plam"], "no command"),
         (&["plan", "--usr", "x"], "no option `--usr`"),
     ] {

@@ -16,7 +16,7 @@ function __sessionctl_at
                     set -e words[1]
                     set only_words yes
                     continue
-                case --user --service --tty --rhost --profile --config --view --session --pid --format --root --method
+                case --user --service --tty --rhost --profile --config --view --session --pid --format --root --from --method
                     set -e words[1]
                     set -q words[1]; and set -e words[1]
                     continue
@@ -71,6 +71,7 @@ complete -c sessionctl -n '__sessionctl_is ""' -a can -d 'Tell whether a user\'s
 complete -c sessionctl -n '__sessionctl_is ""' -a diff -d 'Compare what is mounted in a living view with what the map says now'
 complete -c sessionctl -n '__sessionctl_is ""' -a check -d 'Show everything that is wrong with a map, before somebody logs in'
 complete -c sessionctl -n '__sessionctl_is ""' -a discover -d 'Write a map for this host, with comments, ready to be edited'
+complete -c sessionctl -n '__sessionctl_is ""' -a import -d 'Write another program\'s configuration again as a map'
 complete -c sessionctl -n '__sessionctl_is ""' -a list -d 'Show the views and sessions that live'
 complete -c sessionctl -n '__sessionctl_is ""' -a begin -d 'Open a session that lasts until it is ended, and print its name'
 complete -c sessionctl -n '__sessionctl_is ""' -a enter -d 'Run a command, or a shell, in a view that lives'
@@ -137,6 +138,11 @@ complete -c sessionctl -n '__sessionctl_is check 0 1 2 3 4 5 6 7 8 9 10 11 12 13
 complete -c sessionctl -n '__sessionctl_is discover' -l root -x -a '(__fish_complete_directories (string replace -r -- "^--[^=]*=" "" (commandline -ct)))' -d 'The host whose root is DIR, for whoever builds images'
 complete -c sessionctl -n '__sessionctl_is discover' -l help -d 'Print a summary'
 complete -c sessionctl -n '__sessionctl_is discover' -l version -d 'Print the version'
+
+complete -c sessionctl -n '__sessionctl_is import' -l from -x -a 'pam_chroot pam_namespace schroot fstab bwrap systemd' -d 'pam_chroot, pam_namespace, schroot, fstab, bwrap or systemd'
+complete -c sessionctl -n '__sessionctl_is import' -l help -d 'Print a summary'
+complete -c sessionctl -n '__sessionctl_is import' -l version -d 'Print the version'
+complete -c sessionctl -n '__sessionctl_is import 0' -F
 
 complete -c sessionctl -n '__sessionctl_is list' -l json -d 'For programs'
 complete -c sessionctl -n '__sessionctl_is list' -l help -d 'Print a summary'

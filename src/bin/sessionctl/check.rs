@@ -20,7 +20,7 @@ pub(crate) fn check(request: &Request, strict: bool, format: &str) -> Result<u8,
     Ok(u8::from(is_bad))
 }
 
-fn standard_input() -> Result<String, Error> {
+pub(crate) fn standard_input() -> Result<String, Error> {
     let failed = |error| Error::new(ErrorKind::Request, "cannot read standard input").caused_by(error);
     let mut text = String::new();
     // One byte more than a map may have, so that a longer one is seen to be too long.

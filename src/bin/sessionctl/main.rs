@@ -5,6 +5,7 @@ mod begun;
 mod check;
 mod diff;
 mod explain;
+mod import;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -69,6 +70,7 @@ fn control() -> Result<u8, Error> {
                 &format,
             );
         }
+        Control::Import { kind, file } => return import::import(kind, &file),
         Control::Discover(root) => return print(&discover::discover(root.as_ref())?),
         Control::Begin(begin) => {
             must_be_root(None)?;
@@ -105,6 +107,7 @@ fn control() -> Result<u8, Error> {
         | Control::Can(..)
         | Control::Check { .. }
         | Control::Discover(_)
+        | Control::Import { .. }
         | Control::Diff { .. }
         | Control::Rehearse { .. }
         | Control::Begin(_)
