@@ -28,7 +28,11 @@ const EDGES: [(&str, &[&str], &str); 18] = [
     ),
     ("config", &["model"], "the map's text becomes a policy without a look at the host"),
     ("sys", &[], "system calls know of no plan, map or policy; they could be a crate of their own"),
-    ("host", &["config", "error", "model", "plan", "sys"], "reading the host comes before anything is done"),
+    (
+        "host",
+        &["compat", "config", "error", "model", "plan", "sys"],
+        "reading the host comes before anything is done",
+    ),
     (
         "registry",
         &["error", "model", "plan", "sys"],

@@ -12,6 +12,8 @@ pub enum Id {
     Scope,
     Profile,
     Config,
+    ChrootConf,
+    ChrootOptions,
     Root,
     Service,
     Tty,
@@ -27,7 +29,7 @@ pub enum Id {
 }
 
 /// All options, in the order in which they are explained.
-pub const FLAGS: [(Id, Flag); 17] = [
+pub const FLAGS: [(Id, Flag); 19] = [
     (Id::User, Flag::with("user", "NAME", Hint::User, "Whose root; without it, your own")),
     (
         Id::Mode,
@@ -50,6 +52,19 @@ pub const FLAGS: [(Id, Flag); 17] = [
     ),
     (Id::Profile, Flag::with("profile", "NAME", Hint::Any, "Use this profile of the map, whatever matches")),
     (Id::Config, Flag::with("config", "FILE", Hint::File, "Read this map, and no other")),
+    (
+        Id::ChrootConf,
+        Flag::with("chroot-conf", "FILE", Hint::File, "Instead of a map, read this file of pam_chroot's"),
+    ),
+    (
+        Id::ChrootOptions,
+        Flag::with(
+            "chroot-options",
+            "WORDS",
+            Hint::Any,
+            "With --chroot-conf: what stands behind pam_chroot.so in its service, as `use_groups use_regex`",
+        ),
+    ),
     (
         Id::DryRun,
         Flag {

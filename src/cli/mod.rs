@@ -27,6 +27,8 @@ struct Typed {
     scope: Option<Scope>,
     profile: Option<String>,
     config: Option<String>,
+    chroot_conf: Option<AbsPath>,
+    chroot_options: Option<String>,
     root: Option<AbsPath>,
     service: Option<String>,
     tty: Option<String>,
@@ -56,6 +58,8 @@ pub struct Invocation {
     pub user: Option<String>,
     /// The only map to read.
     pub config: Option<String>,
+    /// pam_chroot's file to read instead of a map, and the words that it is read by.
+    pub chroot_conf: Option<(AbsPath, String)>,
     /// The door.
     pub door: Door,
     /// What is asked for beyond the policy.
@@ -157,6 +161,8 @@ impl Typed {
             Id::User => self.user = Some(value("user")?),
             Id::Profile => self.profile = Some(value("profile")?),
             Id::Config => self.config = Some(value("config")?),
+            Id::ChrootConf => self.chroot_conf = Some(path("--chroot-conf", &value("chroot-conf")?)?),
+            Id::ChrootOptions => self.chroot_options = Some(value("chroot-options")?),
             Id::Service => self.service = Some(value("service")?),
             Id::Tty => self.tty = Some(value("tty")?),
             Id::RemoteHost => self.remote_host = Some(value("rhost")?),
@@ -237,6 +243,11 @@ impl Typed {
                 "--scripts and --prepare, --release or --dry-run",
                 "scripts run for a session that is entered",
             ),
+            (
+                self.chroot_conf.is_some() && (self.config.is_some() || self.profile.is_some()),
+                "--chroot-conf and --config or --profile",
+                "the file is the map, and has no profiles",
+            ),
             (self.release && self.dry_run.is_some(), "--release and --dry-run", "leave one of them out"),
         ];
         if let Some((_, what, help)) = conflicts.into_iter().find(|(conflict, _, _)| *conflict) {
@@ -245,6 +256,10 @@ impl Typed {
         if self.root.is_some() && !on_host {
             return Err(request_error("--root goes with --prepare or --release")
                 .help("a session that is entered needs no path on the host"));
+        }
+        if self.chroot_options.is_some() && self.chroot_conf.is_none() {
+            return Err(request_error("--chroot-options goes with --chroot-conf")
+                .help("--chroot-conf /etc/security/chroot.conf"));
         }
         let action = match (self.dry_run, self.prepare, self.release) {
             (Some(format), _, _) => Action::Plan(Purpose::Show(format)),
@@ -272,7 +287,16 @@ impl Typed {
             command,
             environment,
         };
-        Ok(Invocation { user: self.user, config: self.config, door, request, action, scripts: self.scripts })
+        let chroot_options = self.chroot_options.unwrap_or_default();
+        Ok(Invocation {
+            user: self.user,
+            config: self.config,
+            chroot_conf: self.chroot_conf.map(|path| (path, chroot_options)),
+            door,
+            request,
+            action,
+            scripts: self.scripts,
+        })
     }
 }
 
@@ -325,13 +349,15 @@ mod tests {
             let value = match id {
                 Id::Mode => "chroot",
                 Id::Scope => "user",
-                Id::Root => "/x",
+                Id::Root | Id::ChrootConf => "/x",
                 _ => "x",
             };
             let mut words = vec![name.as_str()];
             words.extend(flag.value.filter(|value| !value.optional).map(|_| value));
-            if *id == Id::Root {
-                words.push("--prepare");
+            match id {
+                Id::Root => words.push("--prepare"),
+                Id::ChrootOptions => words.extend(["--chroot-conf", "/x"]),
+                _ => {}
             }
             let read = read_words(&words);
             assert!(read.is_ok() || matches!(id, Id::Help | Id::Version), "{words:?}: {read:?}");
@@ -358,6 +384,10 @@ mod tests {
             &["--root", "/x"],
             &["--prepare", "--root", "../x"],
             &["--dry-run=xml"],
+            &["--chroot-conf", "chroot.conf"],
+            &["--chroot-conf", "/x", "--config", "/y"],
+            &["--chroot-conf", "/x", "--profile", "y"],
+            &["--chroot-options", "use_groups"],
         ] {
             let error = read_words(words).unwrap_err();
             assert!(error.contains("\n  help: "), "{words:?}: {error}");

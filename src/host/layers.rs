@@ -104,7 +104,7 @@ fn layers(root: &Root) -> Result<Vec<SourceFile>, Error> {
     Ok([vec![base.unwrap_or_else(config::built_in_file)], drop_ins].concat())
 }
 
-fn invalid(diagnostics: config::Diagnostics) -> Error {
+pub(super) fn invalid(diagnostics: config::Diagnostics) -> Error {
     let none_tells = diagnostics.iter().all(|diagnostic| diagnostic.help.is_none());
     let error = Error::new(ErrorKind::Config, "the map has errors, nothing was done").caused_by(diagnostics);
     // Where none of them says what to do.
@@ -112,7 +112,7 @@ fn invalid(diagnostics: config::Diagnostics) -> Error {
 }
 
 /// Root relies on nobody but root. Whoever is not root can only harm itself, and may keep a map of its own.
-fn trust() -> Trust {
+pub(super) fn trust() -> Trust {
     match sys::user::own_uid() {
         0 => Trust::ROOT,
         uid => Trust { owner: Some(uid), sticky: true, ..Trust::ROOT },

@@ -1,6 +1,7 @@
 //! Reading the host: the map's files, the user, the facts that a plan depends on. Nothing here changes anything.
 #![forbid(unsafe_code)]
 
+mod chroot_conf;
 mod eyes;
 mod facts;
 mod layers;
@@ -14,6 +15,7 @@ mod subject;
 mod users;
 mod walk;
 
+pub use chroot_conf::load_chroot_conf;
 pub use eyes::Eyes;
 pub use facts::{Witness, facts, facts_of_login, facts_of_rootless, kernel_features};
 pub use layers::{Candidate, load_policy, load_policy_below, map_files, read_candidate, read_text};

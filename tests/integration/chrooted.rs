@@ -33,6 +33,12 @@ pub fn trials() -> Vec<Trial> {
             HostMounts::Shared,
             session::is_the_same,
         ),
+        isolated(
+            "chrooted: session-enter reads a chroot.conf as pam_chroot does, and opens that root",
+            &[Needs::Root, Needs::OrdinaryUser, Needs::Tool("mount")],
+            HostMounts::Shared,
+            session::by_the_file_itself,
+        ),
     ]
 }
 

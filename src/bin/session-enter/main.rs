@@ -37,7 +37,10 @@ fn run() -> Result<u8, Error> {
         Action::Release(root) => return run::release(subject.uid, root.as_ref()).map(|_| 0),
         Action::Plan(purpose) => purpose,
     };
-    let policy = host::load_policy(invocation.config.as_deref())?;
+    let policy = match &invocation.chroot_conf {
+        Some((path, words)) => host::load_chroot_conf(path, words, &subject)?,
+        None => host::load_policy(invocation.config.as_deref())?,
+    };
     // A dry run makes nothing, not even what every session stands on; it assumes that it could be made.
     let ground = match purpose {
         Purpose::Enter => run::Ground::open(),

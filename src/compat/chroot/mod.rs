@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! chroot.conf -- lines --> decide(options, user) --> a directory, none, or why not
-//!                      `-> import                --> a map
+//!                      |                             `-> map_of --> a map for that user
+//!                      `-> import --> a map for all
 //! ```
 //!
 //! [`decide`] answers for one user, in one of two readings. [`Reading::Compat`] is the module, with which
@@ -21,7 +22,7 @@ use std::ops::Range;
 pub use decide::{Decision, Outcome, checked, decide, outcome};
 pub use lines::{Line, lines};
 pub use options::Options;
-pub use write::{import, import_with};
+pub use write::{import, import_with, map_of};
 
 /// How the file is understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

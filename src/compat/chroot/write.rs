@@ -1,5 +1,7 @@
 //! The map that says the same as `chroot.conf`.
 
+use sha2::{Digest, Sha256};
+
 use super::Reading;
 use super::lines::{Line, lines};
 use super::names::{self, Names};
@@ -64,6 +66,20 @@ pub fn import_with(text: &str, users: &[&str], groups: &[&str]) -> Imported {
         map.push_str(&wrapped(&format!("More is missing than stands here: {} lines in all.", losses.len())));
     }
     Imported { map, losses }
+}
+
+/// The map of the one `user` whom [`super::decide`] gives `directory`, or why there can be none.
+pub fn map_of(user: &str, directory: &[u8]) -> Result<String, String> {
+    // No variable of pam_chroot's is left in it, and none of the map's may come to be.
+    let source = source(&text_of(directory).replace('%', "%%"))?;
+    // Logins that are given another directory, by a changed line or by another file, are not led into the view of this one.
+    let digest = Sha256::digest(directory);
+    let digits: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!(
+        "version = 1\n\n[[profile]]\nname = \"chroot-conf-{digits}\"\nmatch = {{ user = [{}] }}\nmode = \"chroot\"\n\n{}",
+        quoted(user),
+        mounts(&source)
+    ))
 }
 
 fn header() -> String {
