@@ -315,7 +315,7 @@ fn mistakes_of_nobody(imported: &Imported) -> Result<usize, TestCaseError> {
 fn is_sound(text: &str) -> Result<(), TestCaseError> {
     let begun = Instant::now();
     let imported = import_with(text, &["bob", "abc", ""], &["staff", "a"]);
-    prop_assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    prop_assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     prop_assert!(imported.map.len() <= 256 * 1024);
     let has_profiles = imported.map.contains("\n[[profile]]\n");
     // A file that is for nobody makes a map that is for nobody, which is refused, and for nothing else.
@@ -349,7 +349,7 @@ proptest! {
                 prop_assert!(directory.len() <= conf.len() * 20);
             }
         }
-        prop_assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        prop_assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -77,14 +77,46 @@ impl Kind {
     }
 }
 
+/// What a reader can make use of beside the text. Empty where it is not known.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Who can log in, for patterns.
+    pub users: Vec<String>,
+    /// The groups, for patterns.
+    pub groups: Vec<String>,
+    /// The files of [`named_files`] with their texts.
+    pub files: Vec<(String, String)>,
+}
+
+/// The files that belong to `text` and are named in it, relative to its own folder.
+pub fn named_files(kind: Kind, text: &str) -> Vec<String> {
+    match kind {
+        Kind::Schroot => schroot::named_files(text),
+        _ => Vec::new(),
+    }
+}
+
 /// Writes `text` again as a map.
 pub fn import(kind: Kind, text: &str) -> Imported {
+    import_beside(kind, text, &Beside::default())
+}
+
+/// The same, with what is known beside it.
+pub fn import_beside(kind: Kind, text: &str, beside: &Beside) -> Imported {
     match kind {
-        Kind::PamChroot => chroot::import(text),
+        Kind::PamChroot => chroot::import_with(text, &refs(&beside.users), &refs(&beside.groups)),
         Kind::PamNamespace => namespace::import(text),
-        Kind::Schroot => schroot::import(text),
+        Kind::Schroot => {
+            let files: Vec<(&str, &str)> =
+                beside.files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+            schroot::import_with(text, &files)
+        }
         Kind::Fstab => fstab::import(text),
         Kind::Bwrap => bwrap::import(text),
         Kind::Systemd => systemd::import(text),
     }
+}
+
+fn refs(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
+
 use crate::config::{self, SourceFile};
 use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
@@ -38,16 +40,13 @@ pub struct Candidate {
 pub fn read_candidate(path: &str) -> Result<Candidate, Error> {
     let root = Root::host()?;
     let whole = absolute(path)?;
-    let untrusted = match root.walk(&whole) {
-        Ok(_) => None,
-        Err(error) if error.is_missing() => {
-            return Err(Error::new(ErrorKind::Request, format!("{path} is missing")).help("check the path"));
-        }
-        Err(error) => Some(error.to_string()),
-    };
+    let untrusted = root.walk(&whole).err().map(|error| error.to_string());
     let open = sys::path::open(root.directory.as_fd(), whole.relative(), Links::Follow);
     let place = open.map_err(|error| {
-        Error::new(ErrorKind::Request, format!("cannot open {path}")).caused_by(error).help("check the path")
+        let missing = error.errno() == Errno::NOENT.raw_os_error();
+        let what = if missing { format!("{path} is missing") } else { format!("cannot open {path}") };
+        let told = Error::new(ErrorKind::Request, what).help("check the path");
+        if missing { told } else { told.caused_by(error) }
     })?;
     Ok(Candidate { file: read_place(place.as_fd(), path)?, untrusted })
 }

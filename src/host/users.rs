@@ -59,6 +59,16 @@ impl Census {
         self.accounts.get(at).map(|account| account.name.as_str())
     }
 
+    /// The names of all who can log in.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.accounts.iter().map(|account| account.name.as_str())
+    }
+
+    /// The names of all groups.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(|group| group.name.as_str())
+    }
+
     /// The ids of those of these groups that there are; also of those that a directory service knows and does not list.
     pub fn group_ids<'a>(&self, names: impl Iterator<Item = &'a String>) -> BTreeMap<String, u32> {
         let id = |name: &String| match self.group(name) {

@@ -14,7 +14,10 @@ mod read;
 
 pub use read::{Fault, Key, Mistake, Section, read};
 
+use std::collections::BTreeSet;
+
 use super::{Imported, Loss};
+use crate::model::path::AbsPath;
 use crate::paper::{shown, shown_up_to, wrapped};
 
 /// As many chroots become profiles, which may be two each.
@@ -37,12 +40,18 @@ const HEADER: [&str; 5] = [
     "Check it with `sessionctl check`, and look at a chroot with `sessionctl plan --profile NAME --tree`.",
 ];
 
-/// Writes the map.
-pub(super) fn import(text: &str) -> Imported {
-    import_with(text, &[])
+/// The lists of files that the text names, each as it is called there, below `/etc/schroot` (`default/copyfiles`).
+///
+/// Those of other folders are not among them: whoever reads the file for somebody else should not be led anywhere.
+pub(super) fn named_files(text: &str) -> Vec<String> {
+    let (sections, _) = read(text);
+    let names: BTreeSet<String> =
+        sections.iter().take(CHROOTS_MAX).flat_map(profile::setup_files).map(|file| file.name).collect();
+    let is_below = |name: &String| AbsPath::new(&format!("/{name}")).is_ok() && !name.starts_with('/');
+    names.into_iter().filter(is_below).collect()
 }
 
-/// The same with the files that the text names: each as it is called there, below `/etc/schroot` (`default/copyfiles`).
+/// Writes the map, with the texts of those files that could be read.
 pub fn import_with(text: &str, files: &[(&str, &str)]) -> Imported {
     let (sections, faults) = read(text);
     let mut losses: Vec<Loss> = Vec::new();

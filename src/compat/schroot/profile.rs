@@ -169,18 +169,34 @@ fn is_group(name: &str) -> bool {
     !name.contains([':', ',', '/', '*', '?', '[']) && !name.chars().any(char::is_control)
 }
 
-/// What the profile of a directory chroot brings in.
-fn setup(section: &Section, files: &[(&str, &str)], paper: &mut Paper, written: &mut Written) {
+/// A file that the profile of a chroot brings in.
+pub(super) struct SetupFile {
+    what: &'static str,
+    line: usize,
+    /// As it is called, below `/etc/schroot`.
+    pub(super) name: String,
+}
+
+/// The files that the profile of a chroot brings in. (A plain one has none.)
+pub(super) fn setup_files(section: &Section) -> Vec<SetupFile> {
     let profile = section.value("profile").filter(|profile| !profile.is_empty()).unwrap_or("default");
-    for what in ["fstab", "copyfiles", "nssdatabases"] {
+    let file = |what| {
         let key = format!("setup.{what}");
-        let (line, file) = match section.value(&key) {
+        match section.value(&key) {
             // An empty value turns it off.
-            Some("") => continue,
-            Some(file) => (line_of(section, &key), file.to_owned()),
-            None => (line_of(section, "profile"), format!("{profile}/{what}")),
-        };
-        let said = format!("{key}={file}");
+            Some("") => None,
+            Some(name) => Some(SetupFile { what, line: line_of(section, &key), name: name.to_owned() }),
+            None => {
+                Some(SetupFile { what, line: line_of(section, "profile"), name: format!("{profile}/{what}") })
+            }
+        }
+    };
+    ["fstab", "copyfiles", "nssdatabases"].into_iter().filter_map(file).collect()
+}
+
+fn setup(section: &Section, files: &[(&str, &str)], paper: &mut Paper, written: &mut Written) {
+    for SetupFile { what, line, name: file } in setup_files(section) {
+        let said = format!("setup.{what}={file}");
         match files.iter().find(|(name, _)| *name == file) {
             Some((_, text)) if what != "fstab" => write_files(what, &file, text, paper, written),
             _ if what == "fstab" => {
