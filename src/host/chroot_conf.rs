@@ -1,6 +1,6 @@
 //! pam_chroot's file read as it is: the policy for whoever logs in.
 
-use crate::compat::chroot::{self, Decision, Flavour, Found, Options, Reading, Trouble, Who};
+use crate::compat::chroot::{self, Decision, Flavour, Found, Options, Outcome, Reading, Trouble, Who};
 use crate::config::{self, SourceFile};
 use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
@@ -12,12 +12,45 @@ use crate::sys::regex::{self, Grammar};
 use super::layers::{invalid, read_trusted, trust};
 use super::walk::walk;
 
+/// What the file says to a login.
+#[derive(Debug)]
+pub enum Answer {
+    /// It gets this root.
+    Root(Box<Policy>),
+    /// It goes on in the host's view, and why.
+    Stay(String),
+}
+
 /// The policy that the file at `path` is for `subject`, to a pam_chroot that is told `words`.
 ///
 /// The file is trusted as a map is. A user whom it gives no directory has no policy, whatever `notfound=` and `onerr=` say:
 /// they decide what becomes of a login without a root of its own, and here one was asked for.
 pub fn load_chroot_conf(path: &AbsPath, words: &str, subject: &Subject) -> Result<Policy, Error> {
-    let options = options(words)?;
+    let options = strict_options(words)?;
+    match decide(path, &options, subject)? {
+        Decision::Chroot(directory) => policy(path, &options, subject, &directory),
+        Decision::NotFound => Err(no_line(path, subject)),
+        Decision::Error(trouble) => Err(in_trouble(path, subject, trouble)),
+    }
+}
+
+/// What pam_chroot does with a login, told `words` in a PAM service: as there, a word that it does not know changes nothing.
+pub fn answer_by_chroot_conf(path: &AbsPath, words: &[String], subject: &Subject) -> Result<Answer, Error> {
+    let (options, _) = Options::read(words.iter().map(String::as_str));
+    let decision = decide(path, &options, subject)?;
+    match chroot::outcome(&decision, &options, Reading::Compat) {
+        Outcome::Enter(directory) => {
+            policy(path, &options, subject, &directory).map(|policy| Answer::Root(Box::new(policy)))
+        }
+        Outcome::Stay => Ok(Answer::Stay(format!("{path} has no root for {}", subject.name))),
+        Outcome::Refuse => Err(match decision {
+            Decision::Error(trouble) => in_trouble(path, subject, trouble),
+            _ => no_line(path, subject),
+        }),
+    }
+}
+
+fn decide(path: &AbsPath, options: &Options, subject: &Subject) -> Result<Decision, Error> {
     let conf = match &options.directory {
         Some(_) => None,
         None => read_trusted(path.as_str())?,
@@ -27,32 +60,37 @@ pub fn load_chroot_conf(path: &AbsPath, words: &str, subject: &Subject) -> Resul
         groups: if options.groups { Some(groups(subject)?) } else { None },
     };
     let conf = conf.as_ref().map(|file| file.text.as_bytes());
+    Ok(chroot::decide(conf, options, &who, Reading::Compat, matcher))
+}
+
+fn no_line(path: &AbsPath, subject: &Subject) -> Error {
     let user = &subject.name;
-    let directory = match chroot::decide(conf, &options, &who, Reading::Compat, matcher) {
-        Decision::Chroot(directory) => directory,
-        Decision::NotFound => {
-            return Err(Error::new(ErrorKind::Plan, format!("no line of {path} is for {user}"))
-                .help(format!("add one: {user} DIRECTORY")));
-        }
-        Decision::Error(trouble) => {
-            return Err(Error::new(ErrorKind::Config, format!("{path} gives {user} no directory"))
-                .help(remedy(&trouble))
-                .caused_by(trouble));
-        }
-    };
+    Error::new(ErrorKind::Plan, format!("no line of {path} is for {user}"))
+        .help(format!("add one: {user} DIRECTORY"))
+}
+
+fn in_trouble(path: &AbsPath, subject: &Subject, trouble: Trouble) -> Error {
+    Error::new(ErrorKind::Config, format!("{path} gives {} no directory", subject.name))
+        .help(remedy(&trouble))
+        .caused_by(trouble)
+}
+
+fn policy(path: &AbsPath, options: &Options, subject: &Subject, directory: &[u8]) -> Result<Policy, Error> {
+    let user = subject.name.as_str();
     let unusable = |reason: String| {
-        let shown = String::from_utf8_lossy(&directory);
+        let shown = String::from_utf8_lossy(directory);
         Error::new(ErrorKind::Config, format!("{path} gives {user} the directory {shown:?}: {reason}"))
             .help("correct the line: an absolute path without `.` and `..`")
     };
-    let text = chroot::map_of(user.as_str(), &directory).map_err(unusable)?;
+    let text = chroot::map_of(user, directory).map_err(unusable)?;
     if options.checks {
-        check(&directory, path, user.as_str())?;
+        check(directory, path, user)?;
     }
     config::parse(&[SourceFile { name: format!("{path}, as a map"), text }]).map_err(invalid)
 }
 
-fn options(words: &str) -> Result<Options, Error> {
+/// The words on a command line: a mistake among them is told.
+fn strict_options(words: &str) -> Result<Options, Error> {
     let (options, unknown) = Options::read(words.split_ascii_whitespace());
     let refused = |message: String, help: &str| Err(Error::new(ErrorKind::Request, message).help(help));
     if let Some(word) = unknown.first() {

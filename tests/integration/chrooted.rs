@@ -1,5 +1,6 @@
 //! pam_chroot itself, and what we say that it does: the same users get in, and into the same directories.
 
+mod login;
 mod session;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,18 @@ pub fn trials() -> Vec<Trial> {
             &[Needs::Root, Needs::OrdinaryUser, Needs::Tool("mount")],
             HostMounts::Shared,
             session::is_the_same,
+        ),
+        isolated(
+            "chrooted: a login by our module in pam_chroot's place comes to the same",
+            &[
+                Needs::Root,
+                Needs::PamHost,
+                Needs::PamModule("pam_chroot.so"),
+                Needs::Tool("cc"),
+                Needs::Tool("mount"),
+            ],
+            HostMounts::Shared,
+            login::is_the_same,
         ),
         isolated(
             "chrooted: session-enter reads a chroot.conf as pam_chroot does, and opens that root",

@@ -34,6 +34,8 @@ pub(crate) enum OtherModule {
     PamScript,
     /// `as=pam_exec`.
     PamExec,
+    /// `as=pam_chroot`.
+    PamChroot,
     /// `as=onsession`, or a word that only the older pam_script has.
     OnSession,
 }
@@ -44,6 +46,7 @@ impl OtherModule {
         match self {
             Self::PamScript => "pam_script",
             Self::PamExec => "pam_exec",
+            Self::PamChroot => "pam_chroot",
             Self::OnSession => "onsession",
         }
     }
@@ -144,6 +147,11 @@ impl Options {
             }
             ("as", "pam_script") => self.other_module = Some(OtherModule::PamScript),
             ("as", "pam_exec") => self.other_module = Some(OtherModule::PamExec),
+            // Its line opens a view and runs nothing.
+            ("as", "pam_chroot") => {
+                self.other_module = Some(OtherModule::PamChroot);
+                self.scripts = Scripts::No;
+            }
             ("as", "onsession") => self.other_module = Some(OtherModule::OnSession),
             ("fault", value) if cfg!(feature = "faults") => self.fault = Some(value.to_owned()),
             ("mode", _) => return Err(format!("`{argument}`: write mode=namespace or mode=chroot")),
@@ -156,7 +164,9 @@ impl Options {
                 return Err(format!("`{argument}`: write scripts=no, scripts=yes or scripts=only"));
             }
             ("as", _) => {
-                return Err(format!("`{argument}`: write as=pam_script, as=pam_exec or as=onsession"));
+                return Err(format!(
+                    "`{argument}`: write as=pam_script, as=pam_exec, as=pam_chroot or as=onsession"
+                ));
             }
             _ => {
                 return Err(format!(

@@ -11,6 +11,8 @@ use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use door_protocol::{Failure, OnRecord, Purpose, Reply, Request as Asked, Scripts, Way};
+use session_sandbox::host::Answer;
+use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::{Mode, Policy};
 use session_sandbox::model::subject::{Door, Subject};
 use session_sandbox::plan::{self, PlanError, Request};
@@ -107,9 +109,14 @@ fn open(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<(), 
         return send(socket, &Reply::Exempt, &[]);
     }
     // A map that is wrong is said before anything is run.
-    let map = match asked.scripts == Scripts::Only || asked.other_module.is_some() {
-        true => None,
-        false => Some(host::load_policy(asked.config.as_deref())?),
+    let map = match asked.other_module.as_deref() {
+        Some("pam_chroot") => match host::answer_by_chroot_conf(&chroot_conf()?, &asked.words, &subject)? {
+            Answer::Root(map) => Some(*map),
+            Answer::Stay(why) => return send(socket, &Reply::NotFound(why), &[]),
+        },
+        Some(_) => None,
+        None if asked.scripts == Scripts::Only => None,
+        None => Some(host::load_policy(asked.config.as_deref())?),
     };
     let policy = scripts::policy(asked)?;
     let ground = Ground::open();
@@ -131,6 +138,12 @@ fn open(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<(), 
     session.name = on_record.name().unwrap_or_default().to_owned();
     let running = Running::begin(asked, registry, policy, session, socket)?;
     opening.view(map, Some((on_record, running)), None)
+}
+
+/// pam_chroot's file, which no option of it names.
+fn chroot_conf() -> Result<AbsPath, Error> {
+    AbsPath::new("/etc/security/chroot.conf")
+        .map_err(|error| Error::new(ErrorKind::Config, "pam_chroot's file").caused_by(error))
 }
 
 /// A login on its way in.

@@ -56,7 +56,8 @@ pub(crate) fn policy(asked: &Asked) -> Result<Option<ScriptPolicy>, Error> {
 fn line(asked: &Asked) -> Result<Option<World>, Error> {
     let words = asked.words.clone();
     Ok(match asked.other_module.as_deref() {
-        None => None,
+        // Neither runs a script for it.
+        None | Some("pam_chroot") => None,
         Some("pam_script") => Some(World::PamScript(words)),
         Some("pam_exec") => Some(World::PamExec(words)),
         Some("onsession") => Some(World::OnSession(words)),
