@@ -34,7 +34,8 @@ fn all_together() -> Verdict {
     let (name, _) = site.added(&[])?;
     ensure_within(Duration::from_millis(4000), began, "a login with ten slow scripts")?;
     ensure!(began.elapsed() > Duration::from_millis(1900), "the limit was not used: {:?}", began.elapsed());
-    let ran = site.trace().len();
+    // The list, which runs behind, may have begun to write as well.
+    let ran = site.trace().iter().filter(|line| line.parse::<u32>().is_ok()).count();
     ensure!((2..=3).contains(&ran), "{ran} scripts have run: {:?}", site.trace());
     let skipped = site.skipped(&name)?;
     let without_time = skipped.iter().filter(|(_, why)| why.contains("no time was left")).count();
