@@ -43,6 +43,7 @@ pub fn checks() -> Vec<Check> {
         Check::new("pam_namespace in front of the module", beside_pam_namespace),
         Check::new("pam_exec before and after the module", around_pam_exec),
         Check::new("pam_succeed_if decides who is let into a view", gated),
+        Check::new("the module in pam_chroot's place leads where chroot.conf says", in_its_place),
     ]
 }
 
@@ -155,4 +156,34 @@ session requisite pam_session_sandbox.so
     let host = guest.root_ok(ASK)?;
     ensure(view_of(guest, "bob")? != host, "bob, a student, is in the host's view")?;
     ensure(view_of(guest, "carol")? == host, "carol, who is none, is in a view")
+}
+
+/// A pattern's part makes the path: no map for everybody could say it.
+const PATTERN_CONF: &str = "^(car)ol$ /srv/jails/%1\n";
+const JAIL: &str =
+    "set -e; cd /srv; mkdir -p jails/car/usr jails/car/etc jails/car/proc jails/car/dev jails/car/home/carol
+    for name in bin lib lib64 sbin; do ln -s usr/$name jails/car/$name; done
+    cp /etc/passwd /etc/group /etc/nsswitch.conf jails/car/etc/; chown carol jails/car/home/carol
+    echo here >jails/car/mark; mount --bind /usr jails/car/usr";
+
+fn in_its_place(guest: &Guest) -> Verdict {
+    guest.root_ok(JAIL)?;
+    guest.root_ok(&format!("cat >/etc/security/chroot.conf <<'END'\n{PATTERN_CONF}END"))?;
+    stack(guest, "session requisite pam_session_sandbox.so as=pam_chroot use_groups use_ext_regex\n")?;
+    let inside =
+        guest.ssh_ok("carol", "cat /mark; pwd; id -un; ls -d /boot 2>&1; echo x >/dev/null && touch mine")?;
+    ensure(
+        inside == "here\n/home/carol\ncarol\nls: cannot access '/boot': No such file or directory",
+        format!("carol in the jail: {inside}"),
+    )?;
+    // The same words that keep nobody out who has no line, and keep out whose line is wrong.
+    ensure(guest.ssh_ok("bob", "ls -d /boot")? == "/boot", "bob, who has no line, is in the host's view")?;
+    guest.root_ok(
+        "echo 'carol /srv/jails/%2' >>/etc/security/chroot.conf; sed -i 1d /etc/security/chroot.conf",
+    )?;
+    let refused = guest.ssh("carol", "cat /mark")?;
+    ensure(!refused.stdout.contains("here"), "carol was let in by a wrong line")?;
+    guest.root_ok("journalctl -b | grep 'chroot.conf gives carol no directory'")?;
+    guest.root_ok("umount -l /srv/jails/car/usr; cp /root/sshd /etc/pam.d/sshd")?;
+    Ok(())
 }
