@@ -135,8 +135,10 @@ fn matcher(pattern: &[u8], text: &[u8], flavour: Flavour) -> Result<Option<Found
 
 fn remedy(trouble: &Trouble) -> &'static str {
     match trouble {
-        Trouble::NoConf => "check the path given to --chroot-conf",
-        Trouble::NeedsGroups(_) | Trouble::NoGroup(_) => "--chroot-options 'use_groups'",
+        Trouble::NoConf => "check the path, or write the file",
+        Trouble::NeedsGroups(_) | Trouble::NoGroup(_) => {
+            "add the option, by --chroot-options 'use_groups' or behind as=pam_chroot"
+        }
         _ => "correct the line",
     }
 }
