@@ -3,28 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::found::{AutofsMap, FstabLine, Group, LoginDefs, Mounted, Said, User};
+use crate::model::mounts::unescape;
 
 /// Groups whose members are worth a word.
 const GROUPS: [&str; 9] =
     ["session-sandbox-exempt", "sudo", "wheel", "admin", "docker", "podman", "lxd", "incus-admin", "libvirt"];
 /// Shells with which nobody logs in.
 const NO_SHELLS: [&str; 6] = ["nologin", "false", "true", "sync", "shutdown", "halt"];
-
-/// `\040` and the like, as the mount table and fstab write what would end a field.
-fn decoded(field: &str) -> String {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let Some((first, others)) = rest.split_first() {
-        let octal = others.get(..3).filter(|digits| digits.iter().all(|digit| matches!(digit, b'0'..=b'7')));
-        let value = octal
-            .filter(|_| *first == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(value.unwrap_or(*first));
-        rest = if value.is_some() { &others[3..] } else { others };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
 
 /// `/proc/self/mountinfo`.
 pub(super) fn mounts(text: &str) -> Vec<Mounted> {
@@ -39,10 +24,10 @@ fn mount(line: &str) -> Option<Mounted> {
     let (kind, source) = (file_system.next()?, file_system.next()?);
     let options = format!("{own},{}", file_system.next().unwrap_or_default());
     Some(Mounted {
-        at: decoded(at),
-        kind: decoded(kind),
-        source: decoded(source),
-        options: decoded(&options),
+        at: unescape(at),
+        kind: unescape(kind),
+        source: unescape(source),
+        options: unescape(&options),
     })
 }
 
@@ -52,8 +37,14 @@ pub(super) fn fstab(text: &str) -> Vec<FstabLine> {
         .filter_map(|(number, line)| {
             let mut fields = line.split_ascii_whitespace();
             let (source, at, kind) = (fields.next()?, fields.next()?, fields.next()?);
-            let options = decoded(fields.next().unwrap_or("defaults"));
-            Some(FstabLine { number, source: decoded(source), at: decoded(at), kind: decoded(kind), options })
+            let options = unescape(fields.next().unwrap_or("defaults"));
+            Some(FstabLine {
+                number,
+                source: unescape(source),
+                at: unescape(at),
+                kind: unescape(kind),
+                options,
+            })
         })
         .filter(|line| line.kind != "swap")
         .collect()

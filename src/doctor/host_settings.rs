@@ -2,6 +2,7 @@
 //! of the kernel are handed in.
 
 use super::report::{Finding, Verdict};
+use crate::model::mounts::unescape;
 use crate::model::policy::{MountKind, Policy, Propagation};
 
 /// Fewer mounts than a big view has are left where this many are.
@@ -23,19 +24,12 @@ pub(super) fn mounts(text: &str) -> Vec<Mount> {
     let read = |line: &str| {
         // Number, parent, device, root, where, options; then fields in any number, up to a dash.
         let mut fields = line.split(' ').skip(4);
-        let at = unescaped(fields.next()?);
+        let at = unescape(fields.next()?);
         let optional: Vec<&str> = fields.skip(1).take_while(|field| *field != "-").collect();
         let has = |kind: &str| optional.iter().any(|field| field.starts_with(kind));
         Some(Mount { at, is_shared: has("shared:"), is_slave: has("master:") })
     };
     text.lines().filter_map(read).collect()
-}
-
-/// Blanks and the like are written as a backslash and three octal digits.
-fn unescaped(text: &str) -> String {
-    ["\\040 ", "\\011\t", "\\012\n", "\\134\\"]
-        .iter()
-        .fold(text.to_owned(), |text, escape| text.replace(&escape[..4], &escape[4..]))
 }
 
 /// The mount that `path` lies in: of those that lead there the longest, and of several at one place the last.

@@ -115,26 +115,22 @@ fn attributes(options: &str) -> Attributes {
     }
 }
 
-/// The kernel writes a space, a tab, a line's end and a backslash as three octal digits behind a backslash. What is not
-/// UTF-8 then becomes the character for that.
-fn unescape(text: &str) -> String {
+/// The kernel's tables and fstab(5) write what would end a field (a space, a tab, a line's end), and a backslash, as three
+/// octal digits behind a backslash. What is not UTF-8 then becomes the character for that.
+pub(crate) fn unescape(text: &str) -> String {
     if !text.contains('\\') {
         return text.to_owned();
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match (first, digits.and_then(|digits| u8::from_str_radix(digits, 8).ok())) {
-            (b'\\', Some(code)) => {
-                bytes.push(code);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
+        let digits = after.get(..3).filter(|digits| digits.iter().all(|digit| matches!(digit, b'0'..=b'7')));
+        let code = digits
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { after.get(3..).unwrap_or_default() } else { after };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -156,6 +152,19 @@ mod tests {
         assert_eq!((second.kind.as_str(), second.source.as_str()), ("fuse.sshfs", "a b"));
         assert!(second.attributes.nosymfollow && second.attributes.noexec && !second.read_only_filesystem);
         assert_eq!(table.children()[&36], [1]);
+    }
+
+    #[test]
+    fn what_would_end_a_field_is_read_back_once() {
+        for (written, is) in [
+            ("/a", "/a"),
+            ("/a\\040b\\011", "/a b\t"),
+            ("\\134040", "\\040"),
+            ("\\+12\\9\\04", "\\+12\\9\\04"),
+            ("\\303\\244\\377", "\u{e4}\u{fffd}"),
+        ] {
+            assert_eq!(unescape(written), is);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod tests;
 
 use super::Imported;
 use super::draft::{self, Draft, Item};
+use crate::model::mounts::unescape;
 use crate::paper::{doubled, shown_up_to};
 
 const NOTES: [&str; 4] = [
@@ -61,7 +62,7 @@ pub(super) fn import(text: &str) -> Imported {
             [] => {}
             [source, at, kind, ref rest @ ..] => {
                 let options = rest.first().copied().unwrap_or("defaults");
-                let (source, at, kind) = (decoded(source), decoded(at), decoded(kind));
+                let (source, at, kind) = (unescape(source), unescape(at), unescape(kind));
                 let options = options.split(',').filter(|word| !word.is_empty()).collect();
                 one(&mut draft, &Line { number, said, source, at, kind, options });
             }
@@ -174,7 +175,7 @@ fn apply(draft: &mut Draft, line: &Line<'_>, item: &mut Item, option: &str) {
     let Line { number, .. } = *line;
     let takes_options = matches!(item.kind, "bind" | "tmpfs" | "proc" | "sysfs" | "mqueue");
     let (name, value) = option.split_once('=').unwrap_or((option, ""));
-    let decoded = decoded(value);
+    let decoded = unescape(value);
     if let Some(word) = SAME.into_iter().find(|word| *word == option) {
         if takes_options {
             item.option(word);
@@ -235,20 +236,4 @@ fn apply(draft: &mut Draft, line: &Line<'_>, item: &mut Item, option: &str) {
         "gid" | "mode" | "ptmxmode" | "newinstance" if item.kind == "devpts" => {}
         _ => draft.lose(number, option, "a map has no such option"),
     }
-}
-
-/// `\040` and the like, as the file writes what would end a field.
-fn decoded(field: &str) -> String {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let Some((first, others)) = rest.split_first() {
-        let octal = others.get(..3).filter(|digits| digits.iter().all(|digit| matches!(digit, b'0'..=b'7')));
-        let value = octal
-            .filter(|_| *first == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(value.unwrap_or(*first));
-        rest = if value.is_some() { &others[3..] } else { others };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
