@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::model::facts::PathFact;
 use crate::model::path::AbsPath;
 use crate::setup::Site;
+use crate::setup::pam_stack::{OTHER, is_service};
 
 use super::found::{AutofsMap, Found, Lead};
 use super::{parse, services, storage, system};
@@ -129,7 +130,7 @@ impl Eye {
         self.found.login = parse::login_defs("/etc/login.defs", &defs);
         self.found.name_services = parse::name_services(&nsswitch);
         let mut services: Vec<String> = PAM.iter().flat_map(|folder| self.names(folder)).collect();
-        services.retain(|name| services::is_pam_service(name));
+        services.retain(|name| *name != OTHER && is_service(name));
         services.sort_unstable();
         services.dedup();
         self.found.pam = services;

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use super::found::{AutofsMap, FstabLine, Group, LoginDefs, Mounted, Said, User};
 use crate::model::mounts::unescape;
+use crate::model::subject::lets_in;
 
 /// Groups whose members are worth a word.
 const GROUPS: [&str; 9] =
     ["session-sandbox-exempt", "sudo", "wheel", "admin", "docker", "podman", "lxd", "incus-admin", "libvirt"];
-/// Shells with which nobody logs in.
-const NO_SHELLS: [&str; 6] = ["nologin", "false", "true", "sync", "shutdown", "halt"];
 
 /// `/proc/self/mountinfo`.
 pub(super) fn mounts(text: &str) -> Vec<Mounted> {
@@ -92,8 +91,7 @@ pub(super) fn users(passwd: &str, group: &str) -> Vec<User> {
             let fields: Vec<&str> = line.split(':').collect();
             let [name, _, uid, gid, _, home, shell] = fields[..] else { return None };
             let group = gid.parse().ok().and_then(|gid: u32| names.get(&gid)).map(|name| (*name).to_owned());
-            let program = shell.rsplit('/').next().unwrap_or_default();
-            let logs_in = !NO_SHELLS.contains(&program);
+            let logs_in = lets_in(shell);
             let (name, home) = (name.to_owned(), home.to_owned());
             Some(User { name, uid: uid.parse().ok()?, group, home, logs_in })
         })

@@ -124,22 +124,6 @@ pub(super) fn places() -> impl Iterator<Item = &'static str> {
     answering.chain(offers).chain(caches).chain(HANDS_OUT_ROOT).chain(OTHERS).chain(NVIDIA)
 }
 
-/// Is this a service, and not a file that services share or that an editor or packager left?
-pub(super) fn is_pam_service(name: &str) -> bool {
-    const SHARED: [&str; 8] = [
-        "other",
-        "postlogin",
-        "config-util",
-        "base-session",
-        "system-login",
-        "system-local-login",
-        "system-remote-login",
-        "system-services",
-    ];
-    let is_shared = name.starts_with("common-") || name.ends_with("-auth") || SHARED.contains(&name);
-    !is_shared && !name.contains('.') && !name.ends_with('~')
-}
-
 /// Writes entries for services that are shown.
 pub(super) fn write_answering(found: &Found, paper: &mut Paper) {
     for (place, asked, what) in ANSWERING {

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
 use crate::model::policy::Policy;
 use crate::setup::pam::Presence;
-use crate::setup::pam_stack::{Files, OTHER, included};
+use crate::setup::pam_stack::{self, Files, OTHER, included};
 use crate::setup::{self, Site};
 use crate::sys;
 
@@ -154,7 +154,7 @@ fn service_names(site: &Site, checks: &mut Vec<Finding>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for folder in FOLDERS {
         let all = or_finding(site.list(folder), "pam", checks);
-        names.extend(all.into_iter().filter(|name| services::is_service(name)));
+        names.extend(all.into_iter().filter(|name| pam_stack::is_service(name)));
     }
     names
 }

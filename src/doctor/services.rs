@@ -6,16 +6,6 @@ use super::report::{Coverage, Finding, Service, Verdict};
 use crate::setup::pam;
 use crate::setup::pam_stack::{Control, Files, MODULE, OTHER, Stack, Step, resolve};
 
-/// Files that others include, and no program's own.
-const SHARED: [&str; 7] = [
-    "postlogin",
-    "config-util",
-    "base-session",
-    "system-login",
-    "system-local-login",
-    "system-remote-login",
-    "system-services",
-];
 /// Only root can use them, to run something as a user.
 const FOR_ROOT: [&str; 2] = ["runuser", "runuser-l"];
 /// Their sessions are those of greeters, which are no users.
@@ -40,19 +30,13 @@ const DO_NOT_LISTEN: [&str; 2] = ["sudo", "sudo-i"];
 /// systemd's own service asks pam_systemd after everything else; there it only notes that a manager runs.
 const SYSTEMD_USER: &str = "systemd-user";
 
-/// Is this the name of a service, and not of a file that services share or that an editor or packager left?
-pub(super) fn is_service(name: &str) -> bool {
-    let is_shared = name.starts_with("common-") || name.ends_with("-auth") || SHARED.contains(&name);
-    !is_shared && !name.contains('.') && !name.ends_with('~')
-}
-
 /// Does a line of this service's have session scripts run: the module's own, or pam_exec's with our program?
 pub(super) fn has_scripts_run(name: &str, files: &Files) -> bool {
     let stack = if files.contains_key(name) { resolve(name, files) } else { resolve(OTHER, files) };
     stack.steps.iter().any(|step| {
         let says = |word: &str| step.arguments.iter().any(|argument| argument == word);
         match step.module.as_str() {
-            MODULE => !says("scripts=no"),
+            MODULE => !says("scripts=no") && !says("as=pam_chroot"),
             "pam_exec.so" => {
                 step.arguments.iter().any(|word| word.rsplit('/').next() == Some("session-scripts"))
             }
@@ -89,7 +73,7 @@ fn judge(name: &str, stack: &Stack, is_own: bool, unseen: &BTreeSet<String>) -> 
         let text = format!("includes {missing}, which cannot be read: libpam refuses every login here");
         service.findings.push(finding(Verdict::Wrong, text));
     }
-    match stack.steps.iter().position(|step| step.module == MODULE) {
+    match stack.steps.iter().position(opens_view) {
         Some(at) => {
             service.opens = Coverage::View;
             service.line = Some(format!("{}:{}", stack.steps[at].file, stack.steps[at].number));
@@ -114,6 +98,12 @@ fn judge(name: &str, stack: &Stack, is_own: bool, unseen: &BTreeSet<String>) -> 
         }
     }
     service
+}
+
+/// The module's line, unless it is there for scripts alone.
+fn opens_view(step: &Step) -> bool {
+    const SCRIPTS_ALONE: [&str; 4] = ["scripts=only", "as=pam_script", "as=pam_exec", "as=onsession"];
+    step.module == MODULE && !step.arguments.iter().any(|word| SCRIPTS_ALONE.contains(&word.as_str()))
 }
 
 /// A line that never succeeds, and whose failure counts.
@@ -197,6 +187,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::setup::pam_stack;
 
     const COMMON: &str = "session [default=1] pam_permit.so\nsession requisite pam_deny.so\n\
                           session required pam_permit.so\nsession optional pam_systemd.so\n";
@@ -330,10 +321,24 @@ mod tests {
     }
 
     #[test]
+    fn a_line_for_scripts_alone_opens_no_view() {
+        for (words, opens) in [
+            ("", Coverage::View),
+            ("scripts=no", Coverage::View),
+            ("as=pam_chroot use_groups", Coverage::View),
+            ("scripts=only", Coverage::Host),
+            ("as=pam_exec /usr/local/bin/hook", Coverage::Host),
+        ] {
+            let files = debian(&format!("session optional {MODULE} {words}"));
+            assert_eq!(service("sshd", &files).opens, opens, "{words}");
+        }
+    }
+
+    #[test]
     fn what_services_share_and_what_is_left_lying_about_is_no_service() {
         for name in ["common-session", "system-auth", "postlogin", "sshd.dpkg-new", "su~"] {
-            assert!(!is_service(name), "{name}");
+            assert!(!pam_stack::is_service(name), "{name}");
         }
-        assert!(is_service("sshd") && is_service("su-l"));
+        assert!(pam_stack::is_service("sshd") && pam_stack::is_service("su-l"));
     }
 }

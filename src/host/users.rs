@@ -4,12 +4,9 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
 use super::subject::with_groups;
-use crate::model::subject::{Door, Subject};
+use crate::model::subject::{Door, Subject, lets_in};
 use crate::sys;
 use crate::sys::user::{Account, GroupEntry};
-
-/// Shells that let nobody in.
-const NO_SHELLS: [&str; 6] = ["nologin", "false", "sync", "shutdown", "halt", "true"];
 
 /// The users and groups that the host's name services list.
 #[derive(Debug)]
@@ -29,10 +26,8 @@ struct Index {
 
 /// Takes down everybody who can log in, and every group.
 pub fn login_users() -> Census {
-    let can_log_in = |account: &Account| {
-        let shell = account.shell.as_deref().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-        account.uid != 0 && !NO_SHELLS.contains(&shell)
-    };
+    let can_log_in =
+        |account: &Account| account.uid != 0 && lets_in(account.shell.as_deref().unwrap_or_default());
     let accounts = sys::user::everybody().into_iter().filter(can_log_in).collect();
     Census { accounts, groups: sys::user::groups(), index: OnceCell::new() }
 }

@@ -28,6 +28,12 @@ pub struct Subject {
     pub door: Door,
 }
 
+/// Does this login shell let its user in? Those of accounts that nobody logs in to do not.
+pub fn lets_in(shell: &str) -> bool {
+    const NO_SHELLS: [&str; 6] = ["nologin", "false", "true", "sync", "shutdown", "halt"];
+    !NO_SHELLS.contains(&shell.rsplit('/').next().unwrap_or_default())
+}
+
 /// Where a session comes from: the PAM service and its items, or the command line's answers to the same questions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Door {

@@ -7,10 +7,26 @@ use std::collections::BTreeMap;
 pub const MODULE: &str = "pam_session_sandbox.so";
 /// The service whose lines stand for those that a service does not have.
 pub const OTHER: &str = "other";
+/// Files that others include, and no program's own.
+const SHARED: [&str; 7] = [
+    "postlogin",
+    "config-util",
+    "base-session",
+    "system-login",
+    "system-local-login",
+    "system-remote-login",
+    "system-services",
+];
 /// As many files within files as libpam reads.
 const DEPTH_MAX: usize = 16;
 /// More files than any service includes: what goes on is a circle.
 const FILES_MAX: usize = 256;
+
+/// Is this the name of a service, and not of a file that services share or that an editor or packager left?
+pub fn is_service(name: &str) -> bool {
+    let is_shared = name.starts_with("common-") || name.ends_with("-auth") || SHARED.contains(&name);
+    !is_shared && !name.contains('.') && !name.ends_with('~')
+}
 
 /// What decides how a line's result is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
