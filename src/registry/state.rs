@@ -1,7 +1,7 @@
 //! The folder itself: a tmpfs of its own, so that nothing else on `/run` can fill it, and unbindable, so that no
 //! recursive bind of `/run` ever copies a pin (and with it keeps another user's namespace alive and in sight).
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -28,20 +28,31 @@ pub(super) fn open() -> sys::Result<OwnedFd> {
     if is_ready(&below)? {
         return Ok(below);
     }
-    // One process makes it; the lock lies on the directory that it covers.
-    sys::lock::lock_within(below.as_fd(), FOLDER, LOCK_LIMIT)?;
-    let now = sys::path::private_directory(run.as_fd(), NAME)?;
-    if is_ready(&now)? {
-        return Ok(now);
+    if !is_tmpfs_root(&below)? {
+        cover(run.as_fd(), &below)?;
     }
-    let folder = if sys::path::mount_of(now.as_fd())? == sys::path::mount_of(below.as_fd())?
-        && !is_tmpfs_root(&now)?
-    {
-        mount_over(&below)?;
-        sys::path::private_directory(run.as_fd(), NAME)?
-    } else {
-        now
-    };
+    complete(run.as_fd())?;
+    sys::path::private_directory(run.as_fd(), NAME)
+}
+
+/// Mounts the file system over `below`, which is the directory of that name on `/run` itself. Whoever comes after that
+/// can open it no more, so that this lock is not enough to [`complete`] what has been mounted.
+fn cover(run: BorrowedFd<'_>, below: &OwnedFd) -> sys::Result<()> {
+    sys::lock::lock_within(below.as_fd(), FOLDER, LOCK_LIMIT)?;
+    if is_tmpfs_root(&sys::path::private_directory(run, NAME)?)? {
+        return Ok(());
+    }
+    mount_over(below)
+}
+
+/// Fills the file system that is mounted, if nobody has yet; the lock lies on its root. Its maker may have been killed
+/// at any step.
+fn complete(run: BorrowedFd<'_>) -> sys::Result<()> {
+    let folder = sys::path::private_directory(run, NAME)?;
+    sys::lock::lock_within(folder.as_fd(), FOLDER, LOCK_LIMIT)?;
+    if is_ready(&folder)? {
+        return Ok(());
+    }
     // Attached first and set apart then: the kernel attaches nothing unbindable where mounts are shared.
     sys::mount::set_attributes(folder.as_fd(), Attributes::empty(), Some(Propagation::Private), false)?;
     sys::mount::set_attributes(folder.as_fd(), Attributes::empty(), Some(Propagation::Unbindable), false)?;
@@ -49,8 +60,7 @@ pub(super) fn open() -> sys::Result<OwnedFd> {
         sys::path::private_directory(folder.as_fd(), name)?;
     }
     session::prepare(folder.as_fd())?;
-    sys::path::replace_file(folder.as_fd(), READY, sys::kernel::boot_id()?.as_bytes())?;
-    Ok(folder)
+    sys::path::replace_file(folder.as_fd(), READY, sys::kernel::boot_id()?.as_bytes())
 }
 
 /// Opens the folder if it has been made.

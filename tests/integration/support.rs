@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Completion, Failed, Trial};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
-pub use host::HostState;
+pub use host::{HostState, processes_called};
 pub use probe::Probe;
 pub use run::{Outcome, Run, Running};
 pub use users::User;

@@ -2,18 +2,27 @@
 //!
 //! With `SESSION_SANDBOX_LONG=1` each loop is ten times as long.
 
+use std::path::Path;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use rustix::process::Signal;
 
 use super::{AS_BOB, Host};
-use crate::support::{HostMounts, HostState, Needs, Run, Verdict, World, ensure, ensure_eq, isolated, users};
+use crate::support::{
+    HostMounts, HostState, Needs, Run, Verdict, World, ensure, ensure_eq, isolated, until, users,
+};
 
 pub fn trials() -> Vec<Trial> {
     let own = |name: &str, test: fn() -> Verdict| isolated(name, AS_BOB, HostMounts::Shared, test);
     vec![
         own("two hundred logins at the same instant, the first of this boot, share one view", at_once),
+        isolated(
+            "a login that finds the registry half made waits until it is complete",
+            &[Needs::Root, Needs::OrdinaryUser, Needs::Tool("strace")],
+            HostMounts::Shared,
+            half_made,
+        ),
         own("a third of a thousand logins is killed, and after gc nothing is left", killed),
         own("logins and logouts, one after the other, leave nothing and take no memory", cycles),
         own("the last logout against a new login never fails", race),
@@ -68,6 +77,26 @@ fn at_once() -> Verdict {
     for login in logins {
         super::leave(login)?;
     }
+    host.until_no_view()
+}
+
+/// The first login of a boot is slow in making the registry, and the second comes while it does.
+fn half_made() -> Verdict {
+    let host = Host::new("scope = \"user\"")?;
+    Run::new("umount").args(["-R", "/run/session-sandbox"]).finish()?.expect_code(0)?;
+    std::fs::remove_dir("/run/session-sandbox")?;
+    let map = host.world.path("map.toml").to_string_lossy().into_owned();
+    let first = Run::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat,renameat2:delay_enter=700000"])
+        .args([crate::support::world::SESSION_ENTER, "--config", &map, "--user", &host.bob.name])
+        .args(["--", "echo", "first"])
+        .start()?;
+    until("the registry is made but for its last file", || {
+        Path::new("/run/session-sandbox/boot.new").exists().then_some(())
+    })?;
+    ensure!(!Path::new("/run/session-sandbox/boot").exists(), "the first login was not slow");
+    ensure_eq!(host.bobs("echo second")?.finish()?.output()?, "second\n", "the second login");
+    ensure_eq!(first.finish()?.output()?, "first\n", "the first login");
     host.until_no_view()
 }
 

@@ -42,12 +42,7 @@ impl HostState {
                 .collect(),
             run,
             workspace: names("/var/lib/workspace", true),
-            processes: process_ids()
-                .filter(|id| {
-                    std::fs::read(format!("/proc/{id}/comm"))
-                        .is_ok_and(|name| name == b"session-enter\n" || name == b"session-keeper\n")
-                })
-                .collect(),
+            processes: processes_called(&["session-enter", "session-keeper"]),
         }
     }
 
@@ -76,6 +71,14 @@ impl HostState {
             Err(late) => self.assert_same(&Self::now()).and(Err(late)),
         }
     }
+}
+
+/// The ids of the processes with one of these names.
+pub fn processes_called(names: &[&str]) -> BTreeSet<String> {
+    let has_one = |id: &String| {
+        std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| names.contains(&name.trim_end()))
+    };
+    process_ids().filter(has_one).collect()
 }
 
 /// The ids of all processes.
