@@ -81,7 +81,7 @@ fn inside(mounts: usize, rounds: usize, folder: &Path) -> Result<String> {
 
     let find = || -> Result<_> {
         let scope = registry.scope(&share.name)?;
-        Ok((scope.find(share, true)?.ok_or("the view has ended")?, scope))
+        Ok((scope.find(share, &shared.plan.namespace)?.ok_or("the view has ended")?, scope))
     };
     let mut times = vec![Series::default(); CONTESTANTS.len() * LOADS.len()];
     for round in 0..rounds {

@@ -79,8 +79,14 @@ fn doctor_says_what_a_login_through_pam_cannot_have() {
         let (code, said) = host.run("doctor --json");
         let report: serde_json::Value = serde_json::from_str(&said).unwrap();
         let texts = report["checks"].as_array().unwrap().iter().filter_map(|check| check["text"].as_str());
-        (code, texts.filter(|text| text.contains("profile \"p\"")).collect::<String>())
+        let (beyond, other): (Vec<&str>, Vec<&str>) = texts
+            .filter(|text| text.contains("profile \"p\""))
+            .partition(|text| text.contains("hold for session-enter"));
+        // Said of every map that a login through PAM can come to.
+        assert_eq!(beyond.is_empty(), profile.contains("\"session-enter\"") || profile.contains("\"view\""));
+        (code, other.concat())
     };
+    assert_eq!(said("isolation = \"view\""), (0, String::new()));
     assert_eq!(said("wall = \"none\""), (0, String::new()));
     let (code, line) = said("wall = \"landlock\"");
     assert!(code == 1 && line.contains("mounts.toml:2") && line.contains("are refused"), "{line}");

@@ -1,7 +1,8 @@
 //! What a map asks for and a login through PAM cannot have, seen before somebody logs in.
 
 use super::report::{Finding, Verdict};
-use crate::model::policy::{Match, Policy, Wall};
+use crate::model::isolation::Tiocsti;
+use crate::model::policy::{Match, Policy, Profile, Wall};
 
 /// systemd's user manager.
 const SYSTEMD_USER: &str = "systemd-user";
@@ -39,7 +40,33 @@ pub(super) fn findings(policy: &Policy) -> Vec<Finding> {
             _ => {}
         }
     }
+    if let Some(profile) = policy.profiles.iter().find(|profile| is_beyond_pam(profile)) {
+        findings.push(
+            Finding::new(
+                Verdict::Note,
+                "map",
+                format!(
+                    "{}: profile {:?}: `no_new_privs`, `capabilities` and `tiocsti` hold for session-enter; a login \
+                     through PAM has those of the program that logs it in",
+                    profile.origin, profile.name
+                ),
+            )
+            .help(
+                "keep `suid` out of the map, so that no program gains rights, and set sysctl dev.tty.legacy_tiocsti=0; \
+                 docs/pam.md says why",
+            ),
+        );
+    }
     findings
+}
+
+/// Does it ask for what is done to a process of our own, and can a login through PAM come to it?
+fn is_beyond_pam(profile: &Profile) -> bool {
+    let services = &profile.matches.service;
+    let settings = &profile.settings;
+    let by_pam = services.is_empty() || services.iter().any(|service| service != BY_HAND);
+    by_pam
+        && (settings.no_new_privs || settings.capabilities.is_empty() || settings.tiocsti == Tiocsti::Refuse)
 }
 
 /// Can a login of this service come to the profile?

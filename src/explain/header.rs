@@ -4,6 +4,7 @@ use command_line::screen::Style;
 use command_line::text::{shown, wrap};
 
 use super::{Account, Screen};
+use crate::model::isolation::OnOutside;
 use crate::model::policy::{Linger, Mode, OnChange, Wall};
 use crate::plan;
 use crate::plan::step::{Plan, RootSwitch, Share};
@@ -43,6 +44,7 @@ impl Account<'_> {
         }
         line("generation", &plan::digest(plan));
         if matches!(plan.root, RootSwitch::Enter { .. }) {
+            line("isolation", &isolation(plan));
             line("wall", wall(plan));
             line("becomes", &identity(plan));
             let words: Vec<_> = plan.exec.arguments.iter().map(|word| format!("{word:?}")).collect();
@@ -103,6 +105,22 @@ fn shared(share: &Share) -> String {
     format!("{copy}{}, {change}, {end}", share.name)
 }
 
+/// The level, and what is beyond it or short of the next one.
+fn isolation(plan: &Plan) -> String {
+    let mut text = plan.report.isolation.word().to_owned();
+    let own = plan.namespace.apart.words();
+    if !own.is_empty() {
+        text.push_str(&format!("; {} of its own", own.join(", ")));
+    }
+    text.push_str(match plan.on_outside {
+        OnOutside::Ignore => "",
+        OnOutside::Warn => "; processes of the user outside are told to the system log",
+        OnOutside::Deny => "; no login while the user has processes outside",
+        OnOutside::Kill => "; processes of the user outside are ended",
+    });
+    text
+}
+
 fn wall(plan: &Plan) -> &'static str {
     match (plan.report.wall, plan.namespace.pid) {
         (Wall::Pidns, _) => "pidns: other processes cannot be seen",
@@ -114,6 +132,7 @@ fn wall(plan: &Plan) -> &'static str {
 
 fn identity(plan: &Plan) -> String {
     let who = &plan.identity;
+    let all = caps::all().iter().fold(0, |bits, capability| bits | capability.bitmask());
     let mut parts = vec![format!("uid {} gid {}", who.uid, who.gid)];
     match who.groups.as_deref() {
         Some([_]) => parts.push("1 group".to_owned()),
@@ -122,10 +141,14 @@ fn identity(plan: &Plan) -> String {
     }
     parts.push(match who.capabilities {
         0 => "no capabilities".to_owned(),
+        bits if bits == all => "all capabilities".to_owned(),
         bits => format!("capability bounding set {bits:#x}"),
     });
     if who.no_new_privs {
         parts.push("no new privileges".to_owned());
+    }
+    if who.refuse_tiocsti {
+        parts.push("no typing on terminals (TIOCSTI)".to_owned());
     }
     parts.join(", ")
 }

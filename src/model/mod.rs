@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod facts;
+pub mod isolation;
 pub mod mounts;
 pub mod name;
 pub mod path;

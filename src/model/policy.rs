@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::isolation::{Apart, Isolation, OnOutside, Parts, Tiocsti};
 use super::path::AbsPath;
 use super::template::Template;
 
@@ -134,6 +135,12 @@ pub struct Settings {
     pub linger: Linger,
     /// What stands between a session and processes of the same uid outside.
     pub wall: Wall,
+    /// Namespaces of its own besides.
+    pub apart: Apart,
+    /// What a login does that finds processes of its user outside.
+    pub on_outside: OnOutside,
+    /// May a session type on its terminal in another's place?
+    pub tiocsti: Tiocsti,
     /// `PR_SET_NO_NEW_PRIVS`: no setuid program raises anything.
     pub no_new_privs: bool,
     /// The capability bounding set that is left, by name (`CAP_NET_BIND_SERVICE`). Empty by default.
@@ -144,6 +151,20 @@ pub struct Settings {
     pub environment: Environment,
     /// The shell to start instead of the user's own.
     pub shell: Option<AbsPath>,
+}
+
+impl Settings {
+    /// How far all of this keeps a session apart.
+    pub fn isolation(&self) -> Isolation {
+        Isolation::of(&Parts {
+            wall: self.wall,
+            no_capabilities: self.capabilities.is_empty(),
+            no_new_privs: self.no_new_privs,
+            tiocsti: self.tiocsti,
+            apart: self.apart,
+            on_outside: self.on_outside,
+        })
+    }
 }
 
 /// The session's environment: what is kept of the caller's, and what is set. HOME, SHELL, USER, LOGNAME always are.

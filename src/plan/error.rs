@@ -36,6 +36,14 @@ pub enum PlanError {
         /// The version that brought it.
         since: &'static str,
     },
+    /// Namespaces that only a process can keep, and no process that would.
+    #[error("{origin}: {} needs wall = \"pidns\": the view's process 1 is what keeps them", .what.join(", "))]
+    NeedsWall {
+        /// The profile.
+        origin: Origin,
+        /// The map's keys.
+        what: Vec<&'static str>,
+    },
     /// An ordinary user wants to be someone else.
     #[error("only root can enter {user}'s root; uid {caller} can enter its own")]
     NotYourself {
@@ -214,6 +222,7 @@ impl PlanError {
     pub fn id(&self) -> &'static str {
         match self {
             Self::Kernel { .. } | Self::Unsupported { .. } => "kernel",
+            Self::NeedsWall { .. } => "needs-wall",
             Self::NotYourself { .. } | Self::NeedsRoot(_) | Self::NoRight(_) => "needs-root",
             Self::NoSuchProfile { .. } | Self::NoMatch { .. } => "no-profile",
             Self::Template { .. } => "no-value",
@@ -244,6 +253,7 @@ impl PlanError {
             | Self::NotShareable { origin, .. }
             | Self::ScopeName { origin, .. }
             | Self::Unsupported { origin, .. }
+            | Self::NeedsWall { origin, .. }
             | Self::ShellIsUs { origin, .. }
             | Self::NoScopeName { origin } => Some(origin),
             Self::Kernel { .. }
@@ -263,6 +273,10 @@ impl PlanError {
             }
             Self::Unsupported { .. } => {
                 "boot a newer kernel, or one that has it switched on, or take the setting out of the map"
+                    .to_owned()
+            }
+            Self::NeedsWall { .. } => {
+                "set wall = \"pidns\", or take these keys out (isolation = \"strict\" brings them along)"
                     .to_owned()
             }
             Self::NotYourself { .. } => "run it as root, or without --user".to_owned(),

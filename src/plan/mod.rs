@@ -20,6 +20,7 @@ use std::ffi::OsString;
 use std::str::FromStr;
 
 use crate::model::facts::{Facts, Look};
+use crate::model::isolation::{Apart, OnOutside, Tiocsti};
 use crate::model::path::AbsPath;
 use crate::model::policy::{Mode, MountRule, Policy, Profile, Scope, Settings, Wall};
 use crate::model::report::Report;
@@ -148,6 +149,11 @@ pub fn plan(
         let origin = profile.origin.clone();
         errors.push(PlanError::Unsupported { origin, what: "wall = \"landlock\"", since: "6.12" });
     }
+    let namespace = namespace(settings, subject, facts, host_placement);
+    if !namespace.apart.is_empty() && !namespace.pid {
+        let (origin, what) = (profile.origin.clone(), namespace.apart.words());
+        errors.push(PlanError::NeedsWall { origin, what });
+    }
     if !facts.kernel.nosymfollow
         && let Some(step) = tree.steps.iter().find(|step| asks_for_nosymfollow(&step.make))
     {
@@ -158,15 +164,17 @@ pub fn plan(
         return Err(PlanErrors { errors });
     };
 
-    let namespace = namespace(settings, subject, facts, host_placement);
+    let wall = if namespace.pid && settings.wall == Wall::None { Wall::Pidns } else { settings.wall };
     let mut plan = Plan {
         profile: profile.name.clone(),
         origin: profile.origin.clone(),
         subject: subject.clone(),
         identity: identity(settings, subject, facts),
+        on_outside: on_outside(settings, subject, facts, host_placement),
         report: Report {
             mode: request.mode.unwrap_or(settings.mode),
-            wall: if namespace.pid && settings.wall == Wall::None { Wall::Pidns } else { settings.wall },
+            wall,
+            isolation: Settings { wall, ..settings.clone() }.isolation(),
             user_namespace: namespace.user.is_some(),
             mounts: 0,
             notes,
@@ -196,7 +204,14 @@ fn namespace(settings: &Settings, subject: &Subject, facts: &Facts, host_placeme
     // An ordinary user can mount a new /proc only for a PID namespace of its own.
     let pid = !host_placement && (settings.wall == Wall::Pidns || user.is_some());
     let base = facts.privileged && facts.base && !host_placement;
-    Namespace { user, pid, base }
+    let apart = if host_placement { Apart::default() } else { settings.apart };
+    Namespace { user, pid, apart, base }
+}
+
+/// Root's processes are everywhere, and an ordinary user's sandbox is for what that user starts in it.
+fn on_outside(settings: &Settings, subject: &Subject, facts: &Facts, host_placement: bool) -> OnOutside {
+    let looks = facts.privileged && !host_placement && subject.uid != 0;
+    if looks { settings.on_outside } else { OnOutside::Ignore }
 }
 
 fn root_switch(profile: &Profile, subject: &Subject, request: &Request) -> Result<RootSwitch, PlanError> {
@@ -224,6 +239,7 @@ fn identity(settings: &Settings, subject: &Subject, facts: &Facts) -> Identity {
         groups: facts.privileged.then(|| subject.groups.clone()),
         capabilities: settings.capabilities.iter().map(bit).fold(0, |bits, bit| bits | bit),
         no_new_privs: settings.no_new_privs,
+        refuse_tiocsti: settings.tiocsti == Tiocsti::Refuse,
         landlock: settings.wall == Wall::Landlock,
         umask: settings.umask,
     }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::model::facts::Facts;
+use crate::model::isolation::Apart;
 use crate::model::path::AbsPath;
 use crate::model::policy::{MountKind, MountRule, OpenAs, Owner, Profile, Scope, Settings};
 use crate::model::subject::Subject;
@@ -184,12 +185,15 @@ pub fn digest(plan: &Plan) -> String {
     #[derive(Serialize)]
     struct Shared<'a> {
         pid: bool,
+        #[serde(skip_serializing_if = "Apart::is_empty")]
+        apart: Apart,
         root: &'a RootSwitch,
         tree: Vec<(&'a AbsPath, &'a Make)>,
         seal: Vec<(&'a AbsPath, usize)>,
     }
     let shared = Shared {
         pid: plan.namespace.pid,
+        apart: plan.namespace.apart,
         root: &plan.root,
         tree: plan.tree.iter().map(|step| (&step.target, &step.make)).collect(),
         seal: plan.seal.iter().map(|seal| (&seal.target, seal.step)).collect(),

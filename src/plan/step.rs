@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use serde::Serialize;
 
 use crate::model::facts::{Look, SubordinateIds};
+use crate::model::isolation::{Apart, OnOutside};
 use crate::model::path::AbsPath;
 use crate::model::policy::{Attributes, Linger, Mode, OnChange, Origin, Propagation, Scope};
 use crate::model::report::Report;
@@ -19,6 +20,8 @@ pub struct Plan {
     pub origin: Origin,
     /// Who enters.
     pub subject: Subject,
+    /// Before anything is done: what becomes of the user's processes outside.
+    pub on_outside: OnOutside,
     /// First: the namespaces.
     pub namespace: Namespace,
     /// Then the tree, parents before children. The first step mounts the root.
@@ -63,6 +66,8 @@ pub struct Namespace {
     pub user: Option<UserNamespace>,
     /// A PID namespace.
     pub pid: bool,
+    /// Others, with it.
+    pub apart: Apart,
     /// The mount namespace is a copy of the empty base namespace, not of the host's.
     pub base: bool,
 }
@@ -273,6 +278,8 @@ pub struct Identity {
     pub capabilities: u64,
     /// Is no_new_privs set?
     pub no_new_privs: bool,
+    /// Are the ioctls refused by which a program types in another's place?
+    pub refuse_tiocsti: bool,
     /// Is the process put into a Landlock scope?
     pub landlock: bool,
     /// File creation mask.

@@ -162,6 +162,24 @@ impl Registry {
         Ok(None)
     }
 
+    /// What the processes of views and sessions can be told by.
+    pub(crate) fn whereabouts(&self) -> Result<Whereabouts, Error> {
+        let mut found = Whereabouts::default();
+        let scopes = self.scopes().map_err(failed)?;
+        for name in sys::path::list(scopes.as_fd()).map_err(failed)? {
+            for record in scope::on_record(self.folder.as_fd(), &name).map_err(failed)? {
+                found.mounts.push(record.mounts);
+                if let Keeper::Init { process } = record.keeper {
+                    found.keepers.extend(process.open().map_err(failed)?.map(|_| process.pid));
+                }
+            }
+        }
+        for (_, session) in session::living(self.folder.as_fd()).map_err(failed)? {
+            found.leaders.extend(session.leader.map(|leader| leader.pid));
+        }
+        Ok(found)
+    }
+
     /// What `--prepare` has done for this user, locked.
     pub fn prepared(&self, uid: u32) -> Result<Journal, Error> {
         Journal::open(self.folder.as_fd(), uid).map_err(failed)
@@ -170,6 +188,17 @@ impl Registry {
     fn scopes(&self) -> sys::Result<OwnedFd> {
         sys::path::private_directory(self.folder.as_fd(), scope::FOLDER)
     }
+}
+
+/// Numbers that processes of views and sessions have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Whereabouts {
+    /// Of the mount namespaces of views.
+    pub(crate) mounts: Vec<u64>,
+    /// Of the first processes of views.
+    pub(crate) keepers: Vec<i32>,
+    /// Of the processes whose end is a session's.
+    pub(crate) leaders: Vec<i32>,
 }
 
 /// A failure of the folder itself.

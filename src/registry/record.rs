@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::ProcessId;
+use crate::model::isolation::{Apart, Isolation};
 use crate::model::path::AbsPath;
 use crate::model::policy::{Linger, Scope};
 use crate::plan::step::Share;
@@ -27,6 +28,12 @@ pub struct NamespaceRecord {
     pub root: u64,
     /// The number of the mount namespace.
     pub mounts: u64,
+    /// The namespaces that it has besides those for mounts and processes.
+    #[serde(default, skip_serializing_if = "Apart::is_empty")]
+    pub apart: Apart,
+    /// The level of isolation that the plan came to which built it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// Where each session shows its terminal, in a copy of its own of the mount table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<AbsPath>,

@@ -9,7 +9,7 @@ use super::record::{Keeper, NamespaceRecord, now};
 use super::{LOCK_LIMIT, base};
 use crate::error::{Error, ErrorKind};
 use crate::model::policy::{Linger, OnChange};
-use crate::plan::step::Share;
+use crate::plan::step::{Namespace, Share};
 use crate::sys;
 
 /// The folder of all scopes.
@@ -196,10 +196,12 @@ impl LockedScope {
     }
 
     /// The living view that a login with this plan joins; `None` when it has to build one. A login whose wall is a PID
-    /// namespace joins no view without one, whatever the map says of changes: a wall is never weakened.
-    pub fn find(&self, share: &Share, walled: bool) -> Result<Option<Living>, Error> {
+    /// namespace joins no view without one, and one that wants other namespaces none without those, whatever the map says of
+    /// changes: a wall is never weakened.
+    pub fn find(&self, share: &Share, wanted: &Namespace) -> Result<Option<Living>, Error> {
         let fits = |view: &Living| {
-            (!walled || matches!(view.door, Door::Init(_)))
+            (!wanted.pid || matches!(view.door, Door::Init(_)))
+                && view.record.apart.covers(wanted.apart)
                 && (share.on_change == OnChange::Join || view.record.is_of(share))
         };
         Ok(self.living()?.into_iter().rev().find(fits))

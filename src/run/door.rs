@@ -11,6 +11,7 @@ use super::shared::{expect_root, find_or_build};
 use super::{Ground, Inside, Origin, Runner};
 use crate::error::{Error, ErrorKind};
 use crate::host;
+use crate::model::isolation::{Apart, OnOutside};
 use crate::model::policy::{Linger, OnChange, Scope, Wall};
 use crate::plan::Plan;
 use crate::plan::step::Share;
@@ -25,6 +26,8 @@ const STAYS_ITSELF: &str = "systemd-user";
 pub struct Doorway {
     /// Process 1 of it, or its mount namespace.
     pub door: Door,
+    /// The namespaces that it leads into besides those for mounts and processes.
+    pub apart: Apart,
     /// What the host process holds for as long as the session lasts: what tells the view's keeper that a session is
     /// there, and the lock of the session on record. The kernel lets go of both however the process ends.
     pub kept: Vec<OwnedFd>,
@@ -63,6 +66,9 @@ pub fn open_door(
         }
         expect_a_way_out(inside, plan.subject.name.as_str())?;
     }
+    if plan.on_outside != OnOutside::Ignore {
+        super::outside::look(plan, ground.registry()?)?;
+    }
     let scope = ground.registry()?.scope(&share.name)?;
     let (scope, view) = find_or_build(plan, share, scope, runner)?;
     let failed = |error: sys::Error| Error::new(ErrorKind::Enter, "cannot enter the view").caused_by(error);
@@ -83,7 +89,14 @@ pub fn open_door(
     sys::nsfs::enter_mounts(origin.mounts.as_fd()).map_err(failed)?;
     let (session, lock) = session.leave();
     let kept = lease.into_iter().chain(lock).collect();
-    Ok(Some(Doorway { door, kept, session, is_watched: record.keeper != Keeper::Pin, variables: Vec::new() }))
+    Ok(Some(Doorway {
+        door,
+        apart: record.apart,
+        kept,
+        session,
+        is_watched: record.keeper != Keeper::Pin,
+        variables: Vec::new(),
+    }))
 }
 
 fn enter(door: &Door) -> sys::Result<()> {

@@ -25,8 +25,8 @@ pub(super) enum BecomeError {
 
 /// Gives up everything that `who` does not have.
 ///
-/// Each step needs a right that a later one takes away: groups before the group id, the bounding set and the secure
-/// bits before the user id, and no_new_privs last.
+/// Each step needs a right that a later one takes away: groups before the group id, the filter, the bounding set and the
+/// secure bits before the user id, and no_new_privs last.
 pub(super) fn become_user(
     who: &Identity,
     in_user_namespace: bool,
@@ -42,6 +42,9 @@ pub(super) fn become_user(
         sys::identity::set_groups(groups)?;
     }
     sys::identity::set_gid(who.gid)?;
+    if who.refuse_tiocsti {
+        sys::seccomp::refuse_terminal_injection()?;
+    }
     sys::capability::clear_ambient()?;
     sys::capability::limit_bounding_set(who.capabilities)?;
     sys::capability::reset_secure_bits()?;
@@ -75,6 +78,9 @@ fn prove(who: &Identity, keep: u64, now: &Credentials) -> Result<(), BecomeError
     if let Some(groups) = &who.groups {
         checks.push(("the list of groups", format!("{:?}", now.groups), format!("{groups:?}")));
     }
+    if who.refuse_tiocsti {
+        checks.push(("the presence of a seccomp filter", now.filtered.to_string(), true.to_string()));
+    }
     if who.no_new_privs {
         checks.push(("no_new_privs", now.no_new_privs.to_string(), true.to_string()));
     }
@@ -95,6 +101,7 @@ mod tests {
             groups: Some(vec![100, 300]),
             capabilities: 0x400,
             no_new_privs: true,
+            refuse_tiocsti: true,
             landlock: false,
             umask: 0o022,
         };
@@ -105,6 +112,7 @@ mod tests {
             capabilities: [0; 4],
             bounding: 0x400,
             no_new_privs: true,
+            filtered: true,
         };
         (who, now)
     }
@@ -123,6 +131,7 @@ mod tests {
             ("ambient", Credentials { capabilities: [0, 0, 0, 1], ..right.clone() }),
             ("bounding", Credentials { bounding: 0x401, ..right.clone() }),
             ("no_new_privs", Credentials { no_new_privs: false, ..right.clone() }),
+            ("no filter", Credentials { filtered: false, ..right.clone() }),
         ];
         for (what, now) in wrong {
             assert!(prove(&who, 0, &now).is_err(), "{what} was not noticed");

@@ -28,6 +28,7 @@ const RIGHTLESS: Identity = Identity {
     groups: Some(Vec::new()),
     capabilities: 0,
     no_new_privs: true,
+    refuse_tiocsti: false,
     landlock: false,
     umask: 0o077,
 };
@@ -68,6 +69,9 @@ pub(super) fn build_and_keep(
         |error: sys::Error| Error::new(ErrorKind::Enter, "process 1 of the shared view").caused_by(error);
     // Opened here: once the root is switched there may be no /proc.
     let status = StatusFile::open().map_err(failed)?;
+    if plan.namespace.apart.net {
+        sys::net::raise_loopback().map_err(failed)?;
+    }
     let built = build(plan, runner)?;
     let signals = Queue::open().map_err(failed)?;
     sys::fd::drop_standard().map_err(failed)?;

@@ -63,6 +63,7 @@ pub fn enter_view(plan: &Plan, ground: &Ground, name: &str, as_root: bool) -> Re
         groups: Some(vec![0]),
         capabilities: u64::MAX,
         no_new_privs: false,
+        refuse_tiocsti: false,
         landlock: false,
         umask: 0o022,
     };

@@ -22,6 +22,7 @@ mod keeper;
 mod kernel;
 mod manage;
 mod origin;
+mod outside;
 mod place;
 mod program;
 mod remedy;
@@ -33,8 +34,10 @@ mod view;
 
 use std::fmt;
 
-use crate::plan::step::{Make, Mount, Plan, Step, TreeStep};
+use crate::model::isolation::Apart;
+use crate::plan::step::{Make, Mount, Namespace, Plan, Step, TreeStep};
 use crate::sys;
+use crate::sys::process::NewNamespaces;
 
 pub use door::{Doorway, open_door};
 pub use ground::{Ground, OnRecord};
@@ -117,6 +120,17 @@ impl From<StepError> for crate::Error {
             None => converted,
         }
     }
+}
+
+/// The namespaces that a plan's process is born into.
+fn new_namespaces(namespace: &Namespace) -> NewNamespaces {
+    NewNamespaces { pid: namespace.pid, user: namespace.user.is_some(), ..apart(namespace.apart) }
+}
+
+/// Those that a view has besides.
+fn apart(apart: Apart) -> NewNamespaces {
+    let Apart { ipc, uts, cgroup, net } = apart;
+    NewNamespaces { ipc, uts, cgroup, net, ..NewNamespaces::default() }
 }
 
 /// Has `runner` do every step of `plan` in order, up to the point where the user's program can be started.

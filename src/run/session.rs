@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use crate::error::{Error, ErrorKind};
 use crate::host;
 use crate::model::facts::KernelFeatures;
+use crate::model::isolation::OnOutside;
 use crate::plan::{Plan, PlanError, PlanErrors};
 use crate::sys;
 use crate::sys::fd::Standard;
 
 use super::program::{Inherited, become_program};
-use super::{Ground, OnRecord, Runner, run_steps, shared, supervise};
+use super::{Ground, OnRecord, Runner, outside, run_steps, shared, supervise};
 use crate::registry::Door;
 
 /// Descriptors that this program needs at the same time, besides one for each source of the map.
@@ -89,6 +90,9 @@ pub fn enter_begun(
 ) -> Result<u8, Error> {
     host::can_start(plan)?;
     let inherited = make_room_for_descriptors(plan)?;
+    if plan.on_outside != OnOutside::Ignore {
+        outside::look(plan, ground.registry()?)?;
+    }
     if let Some(share) = &plan.share {
         return shared::run(plan, share, runner, ground, inherited, beginning);
     }

@@ -80,7 +80,7 @@ pub(super) fn find_or_build(
     scope: LockedScope,
     runner: &mut dyn Runner,
 ) -> Result<(LockedScope, Living), Error> {
-    let living = match scope.find(share, plan.namespace.pid)? {
+    let living = match scope.find(share, &plan.namespace)? {
         Some(living) => Ok(living),
         None => Unbuilt { plan, share, scope: &scope }.build(runner),
     };
@@ -141,7 +141,7 @@ impl Entrant<'_> {
         let mut error = None;
         let program = sys::process::start(|| {
             let status = StatusFile::open().and_then(|status| {
-                sys::nsfs::enter_mounts_of(keeper.as_fd())?;
+                sys::nsfs::enter_mounts_and(keeper.as_fd(), super::apart(record.apart))?;
                 Ok(status)
             });
             let die_with_supervisor = || {

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Relayed};
 use crate::plan::Plan;
 use crate::plan::step::UserNamespace;
 use crate::sys;
-use crate::sys::process::{Fork, NewNamespaces};
+use crate::sys::process::Fork;
 use crate::sys::signal::{Change, Queue};
 
 use super::program::{Inherited, become_program};
@@ -48,7 +48,7 @@ pub(super) fn run(plan: &Plan, runner: &mut dyn Runner, inherited: Inherited) ->
     let signals = Queue::open().map_err(failed)?;
     // The files in which ids are mapped belong to root while a process is hidden.
     sys::process::hide_memory(plan.namespace.user.is_none()).map_err(failed)?;
-    let into = NewNamespaces { pid: plan.namespace.pid, user: plan.namespace.user.is_some() };
+    let into = super::new_namespaces(&plan.namespace);
     match sys::process::fork(into) {
         Ok(Fork::Child) => {
             let Channel { lifeline: (alive, keep_alive), report: (hear, report) } = channel;
@@ -216,6 +216,9 @@ fn be_init(
     }
     end_without_supervisor(alive)?;
     sys::process::hide_memory(true).map_err(failed)?;
+    if plan.namespace.apart.net {
+        sys::net::raise_loopback().map_err(failed)?;
+    }
     run_steps(plan, runner)?;
     // Becoming another user made the kernel forget the wish to die with the supervisor.
     sys::process::die_with_parent().map_err(failed)?;

@@ -14,7 +14,7 @@ use crate::plan::step::Share;
 use crate::registry::{Door, Keeper, Living, LockedScope, NamespaceRecord, ProcessId, Published};
 use crate::sys;
 use crate::sys::nsfs::Kind;
-use crate::sys::process::{Fork, NewNamespaces};
+use crate::sys::process::Fork;
 
 /// How long the building of a view may take.
 const BUILD_LIMIT: Duration = Duration::from_secs(4);
@@ -37,7 +37,7 @@ impl Unbuilt<'_> {
         let next = self.scope.next()?;
         let (hear, report) = sys::fd::pipe().map_err(failed)?;
         let host = keeper::host_mounts().map_err(failed)?;
-        match sys::process::fork(NewNamespaces { pid: true, user: false }).map_err(failed)? {
+        match sys::process::fork(super::new_namespaces(&self.plan.namespace)).map_err(failed)? {
             Fork::Child => {
                 drop((hear, next.held));
                 let kept = sys::process::die_with_parent()
@@ -139,6 +139,8 @@ impl Unbuilt<'_> {
             built: crate::registry::now(),
             root: built.root,
             mounts: sys::nsfs::number(namespace).map_err(failed)?,
+            apart: self.plan.namespace.apart,
+            isolation: Some(self.plan.report.isolation),
             console: self.share.console.clone(),
             keeper,
             linger: self.share.linger,

@@ -126,6 +126,8 @@ pub struct Credentials {
     pub bounding: u64,
     /// Is no_new_privs set?
     pub no_new_privs: bool,
+    /// Is there a seccomp filter?
+    pub filtered: bool,
 }
 
 /// `/proc/self/status`, opened while the host's `/proc` can still be seen, to be read when the identity has changed.
@@ -159,7 +161,7 @@ impl StatusFile {
 }
 
 impl Credentials {
-    /// Takes the nine lines that matter out of some sixty; each must be there. (A general parser of this file costs a
+    /// Takes the ten lines that matter out of some sixty; each but that about seccomp must be there. (A general parser of this file costs a
     /// login more than all mounts of a small map.)
     fn parse(text: &str) -> Option<Self> {
         let field = |name: &str| {
@@ -182,6 +184,8 @@ impl Credentials {
             capabilities: [set("CapInh")?, set("CapPrm")?, set("CapEff")?, set("CapAmb")?],
             bounding: set("CapBnd")?,
             no_new_privs: field("NoNewPrivs")?.next()? == "1",
+            // Missing where the kernel has no seccomp.
+            filtered: field("Seccomp").and_then(|mut mode| mode.next()) == Some("2"),
         })
     }
 }

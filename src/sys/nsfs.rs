@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
+use super::process::NewNamespaces;
 use super::{Error, Result};
 
 /// `NSFS_MAGIC`.
@@ -165,6 +166,22 @@ pub fn enter_mounts_of(pidfd: BorrowedFd<'_>) -> Result<()> {
     enter_of(pidfd, ThreadNameSpaceType::MOUNT)
 }
 
+/// The same with these namespaces besides, all at once or none.
+pub fn enter_mounts_and(pidfd: BorrowedFd<'_>, which: NewNamespaces) -> Result<()> {
+    let mut all = ThreadNameSpaceType::MOUNT;
+    for (wanted, kind) in [
+        (which.ipc, ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION),
+        (which.uts, ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME),
+        (which.cgroup, ThreadNameSpaceType::CONTROL_GROUP),
+        (which.net, ThreadNameSpaceType::NETWORK),
+    ] {
+        if wanted {
+            all |= kind;
+        }
+    }
+    enter_of(pidfd, all)
+}
+
 /// Has the children that this process makes from here on live in the PID namespace of the process behind `pidfd`.
 pub fn enter_pids_of(pidfd: BorrowedFd<'_>) -> Result<()> {
     enter_of(pidfd, ThreadNameSpaceType::PROCESS_ID)
@@ -205,7 +222,7 @@ impl Kind {
         }
     }
 
-    fn of(self, pid: i32) -> String {
+    pub(super) fn of(self, pid: i32) -> String {
         format!("/proc/{pid}/ns/{}", self.name())
     }
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Signal};
 
 use super::memory::{Memory, Share};
+use super::nsfs::Kind;
 use super::{Error, Result};
 
 /// Which side of a fork this is.
@@ -32,7 +33,14 @@ pub fn fork(into: NewNamespaces) -> Result<Fork> {
         return Err(Error::new("clone() in a process with several threads", Errno::DEADLK));
     }
     let mut flags = libc::SIGCHLD;
-    for (wanted, flag) in [(into.pid, libc::CLONE_NEWPID), (into.user, libc::CLONE_NEWUSER)] {
+    for (wanted, flag) in [
+        (into.pid, libc::CLONE_NEWPID),
+        (into.user, libc::CLONE_NEWUSER),
+        (into.ipc, libc::CLONE_NEWIPC),
+        (into.uts, libc::CLONE_NEWUTS),
+        (into.cgroup, libc::CLONE_NEWCGROUP),
+        (into.net, libc::CLONE_NEWNET),
+    ] {
         if wanted {
             flags |= flag;
         }
@@ -56,6 +64,14 @@ pub struct NewNamespaces {
     pub pid: bool,
     /// Users and capabilities.
     pub user: bool,
+    /// Shared memory and its relatives.
+    pub ipc: bool,
+    /// The host's name.
+    pub uts: bool,
+    /// Control groups.
+    pub cgroup: bool,
+    /// Network.
+    pub net: bool,
 }
 
 /// Has a child make something and send it: `work` runs there and writes to the socket. Returns what was sent, bytes and a
@@ -167,6 +183,62 @@ pub fn name_of(pid: i32) -> Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::new(format!("read({path:?})"), error)),
     }
+}
+
+/// A process and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// Its number.
+    pub pid: i32,
+    /// Its name, as it calls itself.
+    pub name: String,
+    /// Real, effective, saved and file system user id.
+    pub uids: Vec<u32>,
+    /// The number of its PID namespace; 0 where that cannot be seen.
+    pub pids: u64,
+    /// The number of its mount namespace, likewise.
+    pub mounts: u64,
+}
+
+/// The process with this number; `None` when there is none.
+pub fn owned(pid: i32) -> Result<Option<Owned>> {
+    let path = format!("/proc/{pid}/status");
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        // It may end while it is read.
+        Err(error)
+            if error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::new(format!("read({path:?})"), error)),
+    };
+    let text = String::from_utf8_lossy(&text);
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let uids = field("Uid:").unwrap_or_default().split_ascii_whitespace();
+    let number = |kind: Kind| rustix::fs::stat(kind.of(pid)).map_or(0, |stat| stat.st_ino);
+    // One that has ended, and has not been waited for, does nothing any more.
+    if field("State:").is_some_and(|state| state.starts_with(['Z', 'X'])) {
+        return Ok(None);
+    }
+    Ok(Some(Owned {
+        pid,
+        name: field("Name:").unwrap_or_default().to_owned(),
+        uids: uids.filter_map(|id| id.parse().ok()).collect(),
+        pids: number(Kind::Pids),
+        mounts: number(Kind::Mounts),
+    }))
+}
+
+/// All processes that have this user id, as one of their four. Looks at every process there is.
+pub fn owned_by(uid: u32) -> Result<Vec<Owned>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").map_err(|error| Error::new("read(\"/proc\")", error))? {
+        let name = entry.map_err(|error| Error::new("read(\"/proc\")", error))?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        found.extend(owned(pid)?.filter(|process| process.uids.contains(&uid)));
+    }
+    Ok(found)
 }
 
 /// The processors that this process may run on.

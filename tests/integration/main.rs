@@ -42,6 +42,7 @@ mod identity;
 mod imported;
 mod imported_fstab;
 mod inherited;
+mod isolation;
 mod maps;
 mod mountinfo;
 mod namespaced;
@@ -80,6 +81,7 @@ fn trials() -> Vec<Trial> {
         imported::trials(),
         imported_fstab::trials(),
         inherited::trials(),
+        isolation::trials(),
         namespaced::trials(),
         options::trials(),
         pam::trials(),

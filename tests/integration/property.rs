@@ -203,7 +203,7 @@ fn carry_out(
 ) -> Result<Option<String>, String> {
     let failed = |error: sys::Error| format!("{error}: {}", error.reason());
     let (read, write) = sys::fd::pipe().map_err(failed)?;
-    let into = NewNamespaces { pid: plan.namespace.pid, user: false };
+    let into = NewNamespaces { pid: plan.namespace.pid, ..NewNamespaces::default() };
     match sys::process::fork(into).map_err(failed)? {
         Fork::Child => {
             drop(read);

@@ -48,7 +48,7 @@ pub fn trials() -> Vec<Trial> {
 
 /// A world whose map has these settings.
 pub struct Host {
-    world: World,
+    pub world: World,
     pub bob: User,
 }
 
@@ -60,7 +60,7 @@ impl Host {
     }
 
     /// Writes the map again.
-    fn set(&self, settings: &str) -> Result<PathBuf, Failed> {
+    pub fn set(&self, settings: &str) -> Result<PathBuf, Failed> {
         self.world.map(settings, "")
     }
 
@@ -74,7 +74,7 @@ impl Host {
     }
 
     /// A login of bob's that is there until it gets a line.
-    fn stays(&self) -> Result<Running, Failed> {
+    pub fn stays(&self) -> Result<Running, Failed> {
         let mut session = self.bobs("echo here; read line")?.start()?;
         session.expect("here\n")?;
         Ok(session)
@@ -86,7 +86,7 @@ impl Host {
         Ok(list["namespaces"].as_array().cloned().unwrap_or_default())
     }
 
-    fn until_no_view(&self) -> Verdict {
+    pub fn until_no_view(&self) -> Verdict {
         // A keeper takes its view off the list and ends then.
         let no_keeper = || processes_called(&["session-keeper"]).is_empty();
         until("no view lives", || (self.views().ok()?.is_empty() && no_keeper()).then_some(()))
@@ -97,7 +97,7 @@ fn control_command(words: &[&str]) -> Result<Outcome, Failed> {
     Run::new(SESSIONCTL).args(words).finish()
 }
 
-fn leave(mut session: Running) -> Verdict {
+pub fn leave(mut session: Running) -> Verdict {
     session.write(b"\n")?;
     session.finish()?.expect_code(0).map(drop)
 }

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 /// The module and the helper are installed together; a half-done upgrade is noticed by this.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 /// As long as a message may be, in bytes.
 pub const MESSAGE_MAX: usize = 64 * 1024;
 
@@ -99,11 +99,45 @@ pub struct Request {
     pub break_glass: Option<String>,
 }
 
+/// Namespaces that a view may have of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Besides {
+    /// Shared memory and its relatives.
+    pub ipc: bool,
+    /// The host's name.
+    pub uts: bool,
+    /// Control groups.
+    pub cgroup: bool,
+    /// Network.
+    pub net: bool,
+}
+
+impl Besides {
+    /// Each with its name in `/proc/PID/ns`.
+    pub fn names(self) -> [(&'static str, bool); 4] {
+        [("ipc", self.ipc), ("uts", self.uts), ("cgroup", self.cgroup), ("net", self.net)]
+    }
+
+    fn of(names: &[String]) -> Result<Self, String> {
+        let mut found = Self::default();
+        for name in names {
+            match name.as_str() {
+                "ipc" => found.ipc = true,
+                "uts" => found.uts = true,
+                "cgroup" => found.cgroup = true,
+                "net" => found.net = true,
+                other => return Err(format!("{other:?} is no namespace that a view has")),
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// What the way in is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// A pidfd of process 1: its mount namespace, and its PID namespace for children.
-    Init,
+    /// A pidfd of process 1: its mount namespace, its PID namespace for children, and these.
+    Init(Besides),
     /// A mount namespace.
     Mounts,
 }
@@ -237,7 +271,15 @@ impl Reply {
         match self {
             Self::Enter { way, session, environment, shown } => {
                 message.add("outcome", "enter");
-                message.add("way", if *way == Way::Init { "init" } else { "mounts" });
+                match way {
+                    Way::Mounts => message.add("way", "mounts"),
+                    Way::Init(besides) => {
+                        message.add("way", "init");
+                        for (name, _) in besides.names().into_iter().filter(|(_, own)| *own) {
+                            message.add("besides", name);
+                        }
+                    }
+                }
                 if let Some(session) = session {
                     message.add_session(session);
                 }
@@ -283,7 +325,7 @@ impl Reply {
         Ok(match fields.need("outcome")?.as_str() {
             "enter" => Self::Enter {
                 way: match fields.need("way")?.as_str() {
-                    "init" => Way::Init,
+                    "init" => Way::Init(Besides::of(&fields.all("besides"))?),
                     "mounts" => Way::Mounts,
                     other => return Err(format!("the way in is {other:?}")),
                 },
@@ -392,87 +434,4 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
-mod tests {
-    use super::*;
-
-    fn request(purpose: Purpose) -> Request {
-        Request {
-            purpose,
-            user: "bob".to_owned(),
-            service: "sshd".to_owned(),
-            tty: Some("/dev/pts/3".to_owned()),
-            remote_host: None,
-            profile: Some("a=b\n".to_owned()),
-            mode: None,
-            config: Some("/etc/other.toml".to_owned()),
-            remote_user: Some("alice".to_owned()),
-            scripts: Scripts::Only,
-            scripts_config: None,
-            other_module: Some("pam_exec".to_owned()),
-            words: vec!["quiet".to_owned(), "/bin/x".to_owned()],
-            environment: vec!["XDG_SESSION_ID=c4".to_owned()],
-            break_glass: Some("exempt".to_owned()),
-        }
-    }
-
-    #[test]
-    fn what_is_said_arrives() {
-        for purpose in [Purpose::Open, Purpose::Leave, Purpose::Close("Session7".to_owned())] {
-            let said = request(purpose);
-            assert_eq!(Request::decode(&said.encode()).unwrap(), said);
-        }
-        let variables = vec!["A=1".to_owned(), "B=x=y".to_owned()];
-        let on_record =
-            |is_watched| Some(OnRecord { user: "bob".to_owned(), name: "Session1".to_owned(), is_watched });
-        for said in [
-            Reply::Enter {
-                way: Way::Init,
-                session: on_record(true),
-                environment: variables,
-                shown: Vec::new(),
-            },
-            Reply::Enter {
-                way: Way::Mounts,
-                session: on_record(false),
-                environment: Vec::new(),
-                shown: vec!["hello".to_owned()],
-            },
-            Reply::Enter { way: Way::Mounts, session: None, environment: Vec::new(), shown: Vec::new() },
-            Reply::Hold {
-                not_found: Some("no profile".to_owned()),
-                session: on_record(true).unwrap(),
-                environment: vec!["A=1".to_owned()],
-                shown: Vec::new(),
-            },
-            Reply::Busy(20),
-            Reply::Stay("already there".to_owned()),
-            Reply::NotFound("no profile".to_owned()),
-            Reply::Refused { why: "outcome=enter".to_owned(), failure: Failure::System, shown: None },
-            Reply::Refused { why: "x".to_owned(), failure: Failure::Session, shown: Some(String::new()) },
-            Reply::Exempt,
-            Reply::Closed,
-        ] {
-            assert_eq!(Reply::decode(&said.encode()).unwrap(), said);
-        }
-    }
-
-    #[test]
-    fn no_part_of_a_message_is_a_message() {
-        let whole = request(Purpose::Open).encode();
-        let mut usable = 0;
-        for end in 0..whole.len() {
-            usable += usize::from(Request::decode(&whole[..end]).is_ok());
-        }
-        // The last field is one that must be there.
-        assert_eq!(usable, 0);
-        assert!(Request::decode(b"version=1\0purpose=open\0user=bob\0service=sshd\0scripts=no\0").is_err());
-        assert!(Reply::decode(b"").unwrap_err().contains("no message"));
-    }
-
-    #[test]
-    fn a_value_cannot_begin_a_field() {
-        let sly = Request { user: "bob\0purpose=leave".to_owned(), ..request(Purpose::Open) };
-        let heard = Request::decode(&sly.encode()).unwrap();
-        assert_eq!((heard.purpose, heard.user.as_str()), (Purpose::Open, "bobpurpose=leave"));
-    }
-}
+mod tests;

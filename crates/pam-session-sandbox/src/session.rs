@@ -155,7 +155,7 @@ fn try_open(pam: &Pam<'_>, options: &Options, user: &str, silent: bool) -> Resul
     let (into, back, kept) = match way {
         Some(way) => {
             let arrived = Arrived::of(descriptors)?;
-            (Some((way, arrived.into)), Some(Back::new(arrived.mounts, arrived.pids)), arrived.kept)
+            (Some((way, arrived.into)), Some(Back::new(arrived.mounts, arrived.pids, way)?), arrived.kept)
         }
         None => (None, None, descriptors),
     };

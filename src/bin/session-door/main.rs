@@ -10,8 +10,9 @@ mod scripts;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use door_protocol::{Failure, OnRecord, Purpose, Reply, Request as Asked, Scripts, Way};
+use door_protocol::{Besides, Failure, OnRecord, Purpose, Reply, Request as Asked, Scripts, Way};
 use session_sandbox::host::Answer;
+use session_sandbox::model::isolation::Apart;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::{Mode, Policy};
 use session_sandbox::model::subject::{Door, Subject};
@@ -223,7 +224,7 @@ impl Opening<'_> {
                 environment.splice(0..0, doorway.variables.clone());
                 let reply = Reply::Enter {
                     way: match &doorway.door {
-                        registry::Door::Init(_) => Way::Init,
+                        registry::Door::Init(_) => Way::Init(besides(doorway.apart)),
                         registry::Door::Mounts(_) => Way::Mounts,
                     },
                     session: doorway.session.clone().map(|name| OnRecord {
@@ -305,6 +306,11 @@ fn mode(asked: &Asked) -> Result<Option<Mode>, Error> {
         Some("chroot") => Ok(Some(Mode::Chroot)),
         Some(other) => Err(Error::new(ErrorKind::Request, format!("mode={other}: no such mode"))),
     }
+}
+
+fn besides(apart: Apart) -> Besides {
+    let Apart { ipc, uts, cgroup, net } = apart;
+    Besides { ipc, uts, cgroup, net }
 }
 
 /// What the map sets in the environment. What it keeps is not asked: the environment is the host program's to make.

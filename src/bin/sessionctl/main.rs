@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use command_line::text::{shown_json, shown_lines};
 use session_sandbox::cli::control::{self, Control, Whose};
 use session_sandbox::cli::terminal::screen;
+use session_sandbox::model::isolation::Isolation;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::setup::Method;
 use session_sandbox::model::subject::Door;
@@ -324,15 +325,15 @@ pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, Error> {
 /// Two tables, for people.
 fn table(inventory: &Inventory) -> String {
     let mut views = vec![
-        ["VIEW", "SCOPE", "GEN", "PROFILE", "SESSIONS", "PROCESSES", "AGE", "MOUNTS", "KERNEL"]
+        ["VIEW", "SCOPE", "ISOLATION", "GEN", "SESSIONS", "PROCS", "AGE", "MOUNTS", "KERNEL"]
             .map(str::to_owned),
     ];
     for view in &inventory.namespaces {
         views.push([
             view.name.clone(),
             format!("{:?}", view.record.scope).to_lowercase(),
+            view.record.isolation.map_or("-", Isolation::word).to_owned(),
             view.record.generation.to_string(),
-            view.record.profile.clone(),
             view.sessions.to_string(),
             view.processes.to_string(),
             age(view.age),

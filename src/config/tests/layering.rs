@@ -217,3 +217,31 @@ fn mistakes_in_all_files_are_reported_together_in_their_order() {
     ));
     assert!(found.iter().all(|line| line.starts_with("base:2:")), "{found:?}");
 }
+
+#[test]
+fn a_level_stands_for_its_parts_and_takes_the_place_of_those_below_it() {
+    use crate::model::isolation::{Isolation, OnOutside};
+    use crate::model::policy::Wall;
+    let settings = |defaults: &str, profile: &str| {
+        let text = format!("version = 1\n[defaults]\n{defaults}\n[[profile]]\nname = 'p'\n{profile}\n");
+        parse(&stack(&text, &[])).unwrap_or_else(|found| panic!("{found}")).profiles[0].settings.clone()
+    };
+    for (word, level) in Isolation::WORDS {
+        let one = settings("", &format!("isolation = '{word}'"));
+        assert_eq!(one.isolation(), level);
+        assert_eq!((one.wall, one.apart, one.on_outside), {
+            let parts = level.parts();
+            (parts.wall, parts.apart, parts.on_outside)
+        });
+    }
+    assert_eq!(settings("", "").isolation(), Isolation::Contained);
+    // Beside the word, in the same table or above it, a part counts; below it, no more.
+    let beside = settings("", "isolation = 'strict'\non_outside = 'warn'");
+    assert_eq!((beside.on_outside, beside.apart.ipc), (OnOutside::Warn, true));
+    assert_eq!(beside.isolation(), Isolation::Contained);
+    assert_eq!(settings("isolation = 'strict'", "wall = 'none'").isolation(), Isolation::View);
+    let below = settings("wall = 'none'\nnet = 'loopback'", "isolation = 'contained'");
+    assert_eq!((below.wall, below.apart.net), (Wall::Pidns, false));
+    assert!(settings("", "isolation = 'view'").capabilities.len() > 30);
+    assert!(settings("", "isolation = 'view'\ncapabilities = []").capabilities.is_empty());
+}

@@ -292,7 +292,7 @@ fn mistakes_in_settings_are_named() {
                 r#"capabilities = ["CAP_NET_BIND_SERVCE", "net_raw", "x"]"#,
                 &[
                     "3:17: unknown capability `CAP_NET_BIND_SERVCE` | did you mean `CAP_NET_BIND_SERVICE`?",
-                    "3:51: unknown capability `x` | capabilities(7) lists them",
+                    "3:51: unknown capability `x` | capabilities(7) lists them; `all` stands for every one",
                 ],
             ),
             (r#"capabilities = "CAP_KILL""#, &["3:16: `capabilities` must be a list, not a string"]),
@@ -339,7 +339,7 @@ fn mistakes_in_settings_are_named() {
             (
                 r#"extends = "p""#,
                 &[
-                    "3:1: unknown key `extends` | known keys are: capabilities, keep_env, linger, mode, no_new_privs, on_change, root, scope, scope_name, set_env, shell, umask, wall",
+                    "3:1: unknown key `extends` | known keys are: capabilities, cgroup, ipc, isolation, keep_env, linger, mode, net, no_new_privs, on_change, on_outside, root, scope, scope_name, set_env, shell, tiocsti, umask, uts, wall",
                 ],
             ),
             ("kep_env = []", &["3:1: unknown key `kep_env` | did you mean `keep_env`?"]),
