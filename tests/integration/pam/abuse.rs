@@ -1,7 +1,7 @@
 //! Applications that call in any order, fork, have threads, or are killed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
@@ -73,6 +73,10 @@ fn threads() -> Verdict {
 fn killed_helpers() -> Verdict {
     let stage = Stage::new("scope = \"user\"", "")?;
     let before = HostState::now();
+    let begun = Instant::now();
+    stage.host("calls", ["open", "close"]).finish()?.expect_code(0)?;
+    // Half of the pauses are longer than a login takes on this host as it is now.
+    let pauses = u64::try_from(begun.elapsed().as_micros())?.saturating_mul(2).max(4000);
     let stop = AtomicBool::new(false);
     let (opened, refused) = std::thread::scope(|scope| -> Result<(u32, u32), libtest_mimic::Failed> {
         let killer = scope.spawn(|| {
@@ -81,7 +85,7 @@ fn killed_helpers() -> Verdict {
                 let _ = Run::new("pkill").args(["-KILL", "-x", "session-door"]).finish();
                 // At another moment each time.
                 turn += 1;
-                std::thread::sleep(Duration::from_micros(turn * 379 % 4000));
+                std::thread::sleep(Duration::from_micros(turn * 1_000_003 % pauses));
             }
         });
         let mut counts = (0, 0);
