@@ -241,12 +241,14 @@ fn check_order(plan: &Plan, privileged: bool) {
     let phases: Vec<u8> = steps
         .iter()
         .map(|step| match step {
-            Step::Gather(..) => u8::from(!privileged) * 2,
-            Step::Isolate(_) => 1,
-            Step::Build(..) => 3,
-            Step::Seal(_) => 4,
-            Step::SwitchRoot(_) => 5,
-            Step::Become(_) => 6,
+            Step::Create(_) => 0,
+            Step::Gather(..) => 1 + u8::from(!privileged) * 2,
+            Step::Isolate(_) => 2,
+            Step::Build(..) => 4,
+            Step::Seal(_) => 5,
+            Step::SwitchRoot(_) => 6,
+            Step::Init(_) => 7,
+            Step::Become(_) => 8,
         })
         .collect();
     assert!(phases.is_sorted(), "{phases:?}");
@@ -261,12 +263,12 @@ fn check_order(plan: &Plan, privileged: bool) {
     assert_eq!(gathered, expected, "what is taken from the host");
     let built = steps.iter().filter(|step| matches!(step, Step::Build(..))).count();
     assert_eq!(
-        (built, phases.iter().filter(|phase| **phase == 4).count()),
+        (built, phases.iter().filter(|phase| **phase == 5).count()),
         (plan.tree.len(), plan.seal.len())
     );
     let enters = matches!(plan.root, RootSwitch::Enter { .. });
     assert_eq!(
-        phases.ends_with(&[5, 6]),
+        phases.ends_with(&[6, 8]),
         enters,
         "the user is become exactly when a session is entered, and last"
     );

@@ -14,6 +14,8 @@ pub enum Id {
     Config,
     ChrootConf,
     ChrootOptions,
+    NamespaceConf,
+    NamespaceOptions,
     Root,
     Service,
     Tty,
@@ -29,7 +31,7 @@ pub enum Id {
 }
 
 /// All options, in the order in which they are explained.
-pub const FLAGS: [(Id, Flag); 19] = [
+pub const FLAGS: [(Id, Flag); 21] = [
     (Id::User, Flag::with("user", "NAME", Hint::User, "Whose root; without it, your own")),
     (
         Id::Mode,
@@ -63,6 +65,24 @@ pub const FLAGS: [(Id, Flag); 19] = [
             "WORDS",
             Hint::Any,
             "With --chroot-conf: what stands behind pam_chroot.so in its service, as `use_groups use_regex`",
+        ),
+    ),
+    (
+        Id::NamespaceConf,
+        Flag::with(
+            "namespace-conf",
+            "FILE",
+            Hint::File,
+            "Instead of a map, read this file of pam_namespace's, and namespace.d beside it",
+        ),
+    ),
+    (
+        Id::NamespaceOptions,
+        Flag::with(
+            "namespace-options",
+            "WORDS",
+            Hint::Any,
+            "With --namespace-conf: what stands behind pam_namespace.so in its service",
         ),
     ),
     (

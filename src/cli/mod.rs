@@ -29,6 +29,8 @@ struct Typed {
     config: Option<String>,
     chroot_conf: Option<AbsPath>,
     chroot_options: Option<String>,
+    namespace_conf: Option<AbsPath>,
+    namespace_options: Option<String>,
     root: Option<AbsPath>,
     service: Option<String>,
     tty: Option<String>,
@@ -58,8 +60,8 @@ pub struct Invocation {
     pub user: Option<String>,
     /// The only map to read.
     pub config: Option<String>,
-    /// pam_chroot's file to read instead of a map, and the words that it is read by.
-    pub chroot_conf: Option<(AbsPath, String)>,
+    /// Another module's file to read instead of a map.
+    pub other_conf: Option<OtherConf>,
     /// The door.
     pub door: Door,
     /// What is asked for beyond the policy.
@@ -68,6 +70,15 @@ pub struct Invocation {
     pub action: Action,
     /// Are session scripts run?
     pub scripts: bool,
+}
+
+/// Another module's file, and the words that it is read by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OtherConf {
+    /// pam_chroot's.
+    Chroot(AbsPath, String),
+    /// pam_namespace's.
+    Namespace(AbsPath, String),
 }
 
 /// What to do.
@@ -163,6 +174,10 @@ impl Typed {
             Id::Config => self.config = Some(value("config")?),
             Id::ChrootConf => self.chroot_conf = Some(path("--chroot-conf", &value("chroot-conf")?)?),
             Id::ChrootOptions => self.chroot_options = Some(value("chroot-options")?),
+            Id::NamespaceConf => {
+                self.namespace_conf = Some(path("--namespace-conf", &value("namespace-conf")?)?);
+            }
+            Id::NamespaceOptions => self.namespace_options = Some(value("namespace-options")?),
             Id::Service => self.service = Some(value("service")?),
             Id::Tty => self.tty = Some(value("tty")?),
             Id::RemoteHost => self.remote_host = Some(value("rhost")?),
@@ -248,6 +263,16 @@ impl Typed {
                 "--chroot-conf and --config or --profile",
                 "the file is the map, and has no profiles",
             ),
+            (
+                self.namespace_conf.is_some() && (self.config.is_some() || self.profile.is_some()),
+                "--namespace-conf and --config or --profile",
+                "the file is the map, and has no profiles",
+            ),
+            (
+                self.namespace_conf.is_some() && self.chroot_conf.is_some(),
+                "--namespace-conf and --chroot-conf",
+                "leave one of them out",
+            ),
             (self.release && self.dry_run.is_some(), "--release and --dry-run", "leave one of them out"),
         ];
         if let Some((_, what, help)) = conflicts.into_iter().find(|(conflict, _, _)| *conflict) {
@@ -260,6 +285,10 @@ impl Typed {
         if self.chroot_options.is_some() && self.chroot_conf.is_none() {
             return Err(request_error("--chroot-options goes with --chroot-conf")
                 .help("--chroot-conf /etc/security/chroot.conf"));
+        }
+        if self.namespace_options.is_some() && self.namespace_conf.is_none() {
+            return Err(request_error("--namespace-options goes with --namespace-conf")
+                .help("--namespace-conf /etc/security/namespace.conf"));
         }
         let action = match (self.dry_run, self.prepare, self.release) {
             (Some(format), _, _) => Action::Plan(Purpose::Show(format)),
@@ -288,10 +317,13 @@ impl Typed {
             environment,
         };
         let chroot_options = self.chroot_options.unwrap_or_default();
+        let namespace_options = self.namespace_options.unwrap_or_default();
+        let chroot = self.chroot_conf.map(|path| OtherConf::Chroot(path, chroot_options));
+        let namespace = self.namespace_conf.map(|path| OtherConf::Namespace(path, namespace_options));
         Ok(Invocation {
             user: self.user,
             config: self.config,
-            chroot_conf: self.chroot_conf.map(|path| (path, chroot_options)),
+            other_conf: chroot.or(namespace),
             door,
             request,
             action,
@@ -349,7 +381,7 @@ mod tests {
             let value = match id {
                 Id::Mode => "chroot",
                 Id::Scope => "user",
-                Id::Root | Id::ChrootConf => "/x",
+                Id::Root | Id::ChrootConf | Id::NamespaceConf => "/x",
                 _ => "x",
             };
             let mut words = vec![name.as_str()];
@@ -357,6 +389,7 @@ mod tests {
             match id {
                 Id::Root => words.push("--prepare"),
                 Id::ChrootOptions => words.extend(["--chroot-conf", "/x"]),
+                Id::NamespaceOptions => words.extend(["--namespace-conf", "/x"]),
                 _ => {}
             }
             let read = read_words(&words);
@@ -388,6 +421,9 @@ mod tests {
             &["--chroot-conf", "/x", "--config", "/y"],
             &["--chroot-conf", "/x", "--profile", "y"],
             &["--chroot-options", "use_groups"],
+            &["--namespace-conf", "/x", "--config", "/y"],
+            &["--namespace-conf", "/x", "--chroot-conf", "/y"],
+            &["--namespace-options", "debug"],
         ] {
             let error = read_words(words).unwrap_err();
             assert!(error.contains("\n  help: "), "{words:?}: {error}");

@@ -21,7 +21,7 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     /// Puts something there.
-    Mount(MountRule),
+    Mount(Box<MountRule>),
     /// Takes away what lower layers or parents have put there; `done` when there was something.
     Remove { done: bool },
 }
@@ -39,7 +39,9 @@ impl Entry {
     fn give_up(&mut self, targets: &[String]) -> bool {
         let before = self.targets.len();
         self.targets.retain(|own| !targets.contains(own));
-        if let Action::Mount(MountRule { kind: MountKind::System { paths, .. }, .. }) = &mut self.action {
+        if let Action::Mount(rule) = &mut self.action
+            && let MountKind::System { paths, .. } = &mut rule.kind
+        {
             paths.retain(|path| !targets.iter().any(|target| target == path.as_str()));
         }
         self.targets.len() < before

@@ -188,7 +188,7 @@ impl Stack<'_> {
             self.problems.report(Place::whole(0), format!("`[defaults]` of the built-in map lacks `{key}`"));
         });
         let mounts = entries.into_iter().filter_map(|entry| match entry.action {
-            Action::Mount(rule) => Some(rule),
+            Action::Mount(rule) => Some(*rule),
             Action::Remove { .. } => None,
         });
         Some(Profile {

@@ -5,6 +5,7 @@ use super::reader::Reader;
 use super::source::At;
 use super::values::{self, Options};
 use super::words::{self, quote};
+use crate::model::instance::{Holder, Likeness, NewDirectory, NewOwner};
 use crate::model::path::AbsPath;
 use crate::model::policy::{Attributes, MountKind, MountRule, OpenAs, Owner, Propagation};
 use crate::model::template::Template;
@@ -23,7 +24,7 @@ const KINDS: [&str; 13] = [
 const LATER_KINDS: [&str; 2] = ["overlay", "image"];
 
 /// Every key of an entry but `kind`, and the kinds that take it.
-const KEYS: [(&str, &[&str]); 14] = [
+const KEYS: [(&str, &[&str]); 15] = [
     (
         "target",
         &[
@@ -39,14 +40,15 @@ const KEYS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("source", &["bind"]),
+    ("create", &["bind"]),
     ("recursive", &["bind"]),
     ("open_as", &["bind"]),
     ("follow_symlinks", &["bind"]),
     ("propagation", &["bind"]),
     ("options", &["bind", "tmpfs", "proc", "sysfs", "mqueue", "system"]),
     ("size", &["tmpfs", "dev"]),
-    ("mode", &["tmpfs", "dir", "file"]),
-    ("owner", &["tmpfs", "dir", "file"]),
+    ("mode", &["bind", "tmpfs", "dir", "file"]),
+    ("owner", &["bind", "tmpfs", "dir", "file"]),
     ("to", &["symlink"]),
     ("content", &["file"]),
     ("paths", &["system"]),
@@ -78,6 +80,7 @@ pub(super) fn read(mut reader: Reader<'_>) -> Option<Entry> {
         });
     }
     let kind = kind(&mut reader, word, target.as_ref());
+    let makes = makes(&mut reader, kind.as_ref());
     let optional = reader.boolean("optional").is_some_and(|optional| optional.value);
     let origin = reader.problems.origin(place);
     finish(reader, word);
@@ -88,7 +91,11 @@ pub(super) fn read(mut reader: Reader<'_>) -> Option<Entry> {
         }
         _ => target.map(|target| (target.clone(), vec![target.source().to_owned()]))?,
     };
-    Some(Entry::new(place, targets, Action::Mount(MountRule { origin, target, kind, optional })))
+    Some(Entry::new(
+        place,
+        targets,
+        Action::Mount(Box::new(MountRule { origin, target, kind, optional, makes, init: None })),
+    ))
 }
 
 fn kind_word(reader: &mut Reader<'_>) -> Option<&'static str> {
@@ -179,6 +186,34 @@ fn bind(reader: &mut Reader<'_>, target: Option<&Template>) -> Option<MountKind>
         propagation: propagation.map_or(Propagation::Private, |propagation| propagation.value),
         attributes,
     })
+}
+
+/// `create`: the source is made where it is missing.
+fn makes(reader: &mut Reader<'_>, kind: Option<&MountKind>) -> Vec<NewDirectory> {
+    let Some(MountKind::Bind { source, open_as, .. }) = kind else { return Vec::new() };
+    let create = reader.boolean("create");
+    let mode = values::octal(reader, "mode", 0o7777);
+    let owner = reader.word("owner", &[("root", Owner::Root), ("user", Owner::User)]);
+    if !create.as_ref().is_some_and(|create| create.value) {
+        for (key, is_there) in [("mode", reader.has("mode")), ("owner", owner.is_some())] {
+            if is_there {
+                let message = format!("`{key}` says how a source is made, and this one is not");
+                reader.problems.report_with_help(
+                    reader.key_place(key),
+                    message,
+                    "set `create = true` beside it",
+                );
+            }
+        }
+        return Vec::new();
+    }
+    if *open_as == OpenAs::User {
+        let message = "`create` beside `open_as = \"user\"`: what root makes lies where root alone may write";
+        reader.problems.report(reader.key_place("create"), message);
+    }
+    let owner = owner.map_or(Owner::User, |owner| owner.value);
+    let likeness = Likeness::Said { mode: mode.unwrap_or(0o700), owner: NewOwner::Of(owner) };
+    vec![NewDirectory { at: source.clone(), likeness, holder: Holder::Roots }]
 }
 
 /// Attributes for the kinds that are not recursive in the first place.

@@ -36,7 +36,7 @@ pub(super) fn has_scripts_run(name: &str, files: &Files) -> bool {
     stack.steps.iter().any(|step| {
         let says = |word: &str| step.arguments.iter().any(|argument| argument == word);
         match step.module.as_str() {
-            MODULE => !says("scripts=no") && !says("as=pam_chroot"),
+            MODULE => !says("scripts=no") && !says("as=pam_chroot") && !says("as=pam_namespace"),
             "pam_exec.so" => {
                 step.arguments.iter().any(|word| word.rsplit('/').next() == Some("session-scripts"))
             }
@@ -326,6 +326,7 @@ mod tests {
             ("", Coverage::View),
             ("scripts=no", Coverage::View),
             ("as=pam_chroot use_groups", Coverage::View),
+            ("as=pam_namespace ignore_config_error", Coverage::View),
             ("scripts=only", Coverage::Host),
             ("as=pam_exec /usr/local/bin/hook", Coverage::Host),
         ] {

@@ -7,7 +7,7 @@ use super::{Account, Screen};
 use crate::model::isolation::OnOutside;
 use crate::model::policy::{Linger, Mode, OnChange, Wall};
 use crate::plan;
-use crate::plan::step::{Plan, RootSwitch, Share};
+use crate::plan::step::{Create, Like, Plan, RootSwitch, Share};
 
 /// As wide as the names of the lines.
 const NAMES: usize = 10;
@@ -43,6 +43,17 @@ impl Account<'_> {
             line("view", &shared(share));
         }
         line("generation", &plan::digest(plan));
+        for create in &plan.creates {
+            line("makes", &made(create));
+        }
+        for init in &plan.init {
+            let instance = init.instance.as_ref().map_or("tmpfs", |instance| instance.as_str());
+            let text = format!(
+                "{} {} {instance}, as root, in the new view, {}",
+                init.program, init.directory, init.origin
+            );
+            line("prepared", &text);
+        }
         if matches!(plan.root, RootSwitch::Enter { .. }) {
             line("isolation", &isolation(plan));
             line("wall", wall(plan));
@@ -103,6 +114,14 @@ fn shared(share: &Share) -> String {
         Linger::Seconds(seconds) => format!("ends {seconds} s after its last session"),
     };
     format!("{copy}{}, {change}, {end}", share.name)
+}
+
+fn made(create: &Create) -> String {
+    let like = match &create.like {
+        Like::Said { mode, owner } => format!("{mode:04o}, for uid {} gid {}", owner.uid, owner.gid),
+        Like::Path(path) => format!("like {path}"),
+    };
+    format!("{} where it is missing, {like}, {}", create.at, create.origin)
 }
 
 /// The level, and what is beyond it or short of the next one.

@@ -7,6 +7,7 @@ mod facts;
 mod layers;
 mod logind;
 mod mounts;
+mod namespace_conf;
 mod patience;
 mod reliance;
 mod scripts;
@@ -21,6 +22,7 @@ pub use facts::{Witness, facts, facts_of_login, facts_of_rootless, kernel_featur
 pub use layers::{Candidate, load_policy, load_policy_below, map_files, read_candidate, read_text};
 pub use logind::keep_what_logind_says;
 pub use mounts::{is_in_view, mounts_of_process, mounts_seen_now, own_mounts, owner_of_process};
+pub use namespace_conf::{answer_by_namespace_conf, load_namespace_conf};
 pub use patience::{PATIENCE, can_start};
 pub use reliance::expect_reliable;
 pub use scripts::{

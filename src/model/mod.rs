@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod facts;
+pub mod instance;
 pub mod isolation;
 pub mod mounts;
 pub mod name;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::instance::{Init, NewDirectory};
 use super::isolation::{Apart, Isolation, OnOutside, Parts, Tiocsti};
 use super::path::AbsPath;
 use super::template::Template;
@@ -245,6 +246,10 @@ pub struct MountRule {
     pub kind: MountKind,
     /// Leave it out where its source, or the kernel's support for it, is missing.
     pub optional: bool,
+    /// Directories of the host's that are made before.
+    pub makes: Vec<NewDirectory>,
+    /// What is run once it is there.
+    pub init: Option<Init>,
 }
 
 impl MountRule {

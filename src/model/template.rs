@@ -134,6 +134,12 @@ impl Template {
         Ok(Self { source: source.to_owned(), pieces })
     }
 
+    /// This path, without any variable.
+    pub fn of_path(path: &AbsPath) -> Self {
+        let text = path.as_str();
+        Self { source: text.replace('%', "%%"), pieces: vec![Piece::Text(text.to_owned())] }
+    }
+
     /// Reads a template that must expand to a path: it starts with `/` or `%h`, and what is known of it already is
     /// a path.
     pub fn parse_path(source: &str) -> Result<Self, TemplateError> {

@@ -9,6 +9,7 @@
 
 mod error;
 mod exec;
+mod instance;
 pub mod lint;
 mod place;
 mod select;
@@ -138,6 +139,11 @@ pub fn plan(
         None if facts.terminal && !host_placement => Terminal::Own,
         None => Terminal::None,
     };
+    let (creates, init) = instance::of(&profile.mounts, subject)?;
+    let facts = &instance::as_if_made(facts, &creates);
+    if !facts.privileged && !creates.is_empty() {
+        return Err(PlanError::NeedsRoot("an entry with `create`").into());
+    }
     let mut placer = Placer { subject, facts, terminal, console: None, notes, errors: Vec::new() };
     let placements = placer.place_all(&profile.mounts);
     let tree = tree::build(placements, &profile.origin, &mut placer);
@@ -180,6 +186,8 @@ pub fn plan(
             notes,
         },
         namespace,
+        creates,
+        init,
         tree: tree.steps,
         seal: tree.seals,
         root,

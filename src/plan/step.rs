@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use serde::Serialize;
 
 use crate::model::facts::{Look, SubordinateIds};
+use crate::model::instance::Holder;
 use crate::model::isolation::{Apart, OnOutside};
 use crate::model::path::AbsPath;
 use crate::model::policy::{Attributes, Linger, Mode, OnChange, Origin, Propagation, Scope};
@@ -24,12 +25,18 @@ pub struct Plan {
     pub on_outside: OnOutside,
     /// First: the namespaces.
     pub namespace: Namespace,
+    /// Directories of the host that are made where they are missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub creates: Vec<Create>,
     /// Then the tree, parents before children. The first step mounts the root.
     pub tree: Vec<TreeStep>,
     /// Then what was writable only for building becomes read-only.
     pub seal: Vec<Seal>,
     /// Then the tree becomes `/`, or is put at a path of the host.
     pub root: RootSwitch,
+    /// Then what gets a new view ready.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub init: Vec<Init>,
     /// Then the process becomes the user.
     pub identity: Identity,
     /// Last, the user's program.
@@ -239,6 +246,52 @@ pub struct Seal {
     pub step: usize,
 }
 
+/// A directory of the host's that is made where it is missing, with those on the way to it, which are root's and closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Create {
+    /// The map line.
+    pub origin: Origin,
+    /// Where on the host.
+    pub at: AbsPath,
+    /// What it is like.
+    pub like: Like,
+    /// What the directory that holds it must be like.
+    pub holder: Holder,
+    /// Who, besides root, may own directories on the way there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<u32>,
+}
+
+/// Owner and permission bits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Like {
+    /// These.
+    Said {
+        /// Permission bits.
+        mode: u32,
+        /// Owner's ids.
+        owner: Ids,
+    },
+    /// Those of this directory.
+    Path(AbsPath),
+}
+
+/// A program of root's that gets a new view ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Init {
+    /// The map line.
+    pub origin: Origin,
+    /// The program, inside.
+    pub program: AbsPath,
+    /// The directory that it is called for, inside.
+    pub directory: AbsPath,
+    /// Its instance on the host; `None`: in memory.
+    pub instance: Option<AbsPath>,
+    /// The user.
+    pub user: String,
+}
+
 /// How the tree is put to use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "switch")]
@@ -323,6 +376,8 @@ fn lossy_pairs<S: serde::Serializer>(
 /// One effect, as a runner is asked for it.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'plan> {
+    /// Make a directory of the host.
+    Create(&'plan Create),
     /// Open a mount's source in the host's view. The number is the place in the tree phase.
     Gather(usize, &'plan TreeStep),
     /// Leave the host's mount namespace.
@@ -333,6 +388,8 @@ pub enum Step<'plan> {
     Seal(&'plan Seal),
     /// Make the tree `/`.
     SwitchRoot(Switch),
+    /// Run what gets the view ready.
+    Init(&'plan Init),
     /// Become the user, and prove it.
     Become(&'plan Identity),
 }
@@ -360,16 +417,19 @@ impl Plan {
             (false, Mode::Namespace) => Switch::Pivot,
             (true, _) | (false, Mode::Chroot) => Switch::Chroot,
         };
-        let switch =
-            enter.iter().flat_map(move |mode| [Step::SwitchRoot(switch(mode)), Step::Become(&self.identity)]);
-        before
-            .into_iter()
-            .flatten()
+        let switched = enter.iter().map(move |mode| Step::SwitchRoot(switch(mode)));
+        let init = self.init.iter().filter(|_| !enter.is_empty()).map(Step::Init);
+        let becomes = enter.iter().map(|_| Step::Become(&self.identity));
+        let creates = self.creates.iter().map(Step::Create);
+        creates
+            .chain(before.into_iter().flatten())
             .chain([Step::Isolate(&self.namespace)])
             .chain(after.into_iter().flatten())
             .chain(build)
             .chain(self.seal.iter().map(Step::Seal))
-            .chain(switch)
+            .chain(switched)
+            .chain(init)
+            .chain(becomes)
     }
 
     /// The effects that build a namespace for others to enter: all but becoming somebody.

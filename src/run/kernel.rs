@@ -15,7 +15,7 @@ use crate::sys::identity::StatusFile;
 use crate::sys::mount::Detached;
 use crate::sys::path::{Kind, Links};
 
-use super::{Ground, Phase, Runner, StepError, describe, identity, remedy};
+use super::{Ground, Phase, Runner, StepError, describe, identity, instance, remedy};
 
 /// Does the steps of one plan, each once and in order. It holds descriptors between them and nothing else: dropping
 /// it at any point leaves nothing behind, because nothing it made is attached where anybody else could see it.
@@ -47,6 +47,8 @@ pub struct Kernel {
     base: Option<OwnedFd>,
     /// Is it copied from there?
     on_base: bool,
+    /// Directories of the host that were not there before.
+    made: BTreeSet<AbsPath>,
 }
 
 impl Kernel {
@@ -68,6 +70,7 @@ impl Kernel {
             status: None,
             base: ground.base(),
             on_base: plan.namespace.base,
+            made: BTreeSet::new(),
         }
     }
 
@@ -305,6 +308,13 @@ impl Runner for Kernel {
     fn run(&mut self, step: &Step<'_>) -> Result<(), StepError> {
         let failed = |error: sys::Error| StepError::new(super::phase_of(step), describe(step), error);
         let done = match step {
+            Step::Create(create) => {
+                instance::make(create).map(|is_new| self.made.extend(is_new.then(|| create.at.clone())))
+            }
+            Step::Init(init) => {
+                let is_new = init.instance.as_ref().is_none_or(|instance| self.made.contains(instance));
+                instance::run(init, is_new)
+            }
             Step::Gather(at, step) => self.gather(*at, step),
             Step::Isolate(_) => self.isolate().map_err(failed),
             Step::Build(at, step) => self.build(*at, step).map_err(failed),

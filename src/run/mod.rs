@@ -18,6 +18,7 @@ mod door;
 mod ground;
 mod identity;
 mod inside;
+mod instance;
 mod keeper;
 mod kernel;
 mod manage;
@@ -179,6 +180,8 @@ impl<R: Runner> Runner for FailAt<R> {
 /// One line that says what a step does and for which line of the map.
 pub fn describe(step: &Step<'_>) -> String {
     match step {
+        Step::Create(create) => format!("make {} where it is missing ({})", create.at, create.origin),
+        Step::Init(init) => format!("run {} for {} ({})", init.program, init.directory, init.origin),
         Step::Gather(_, step) => format!("take {} of {} ({})", taken(step), step.target, step.origin),
         Step::Isolate(namespace) => match &namespace.user {
             Some(_) => "leave the host's mount namespace, as an ordinary user".to_owned(),
@@ -214,7 +217,7 @@ fn built(step: &TreeStep) -> String {
 
 fn phase_of(step: &Step<'_>) -> Phase {
     match step {
-        Step::SwitchRoot(_) | Step::Become(_) => Phase::Enter,
+        Step::SwitchRoot(_) | Step::Init(_) | Step::Become(_) => Phase::Enter,
         _ => Phase::Build,
     }
 }

@@ -27,7 +27,7 @@ fn of(step: &Step<'_>, errno: Errno, in_user_namespace: bool) -> Option<String> 
         Step::Gather(_, step) => of_source(step, errno),
         Step::Isolate(_) => of_isolation(errno, in_user_namespace).map(str::to_owned),
         Step::Build(_, step) => of_building(step, errno),
-        Step::Seal(_) | Step::SwitchRoot(_) | Step::Become(_) => None,
+        Step::Create(_) | Step::Init(_) | Step::Seal(_) | Step::SwitchRoot(_) | Step::Become(_) => None,
     }
 }
 

@@ -29,6 +29,14 @@ pub fn has_landlock_scope() -> bool {
     super::landlock::has_scope()
 }
 
+/// Bytes of memory.
+pub fn memory_size() -> u64 {
+    let info = rustix::system::sysinfo();
+    // As many bits as the processor has.
+    let units = u128::from(info.totalram);
+    u64::try_from(units.saturating_mul(info.mem_unit.into())).unwrap_or(u64::MAX)
+}
+
 /// The release, as `uname -r` prints it.
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()

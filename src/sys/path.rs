@@ -211,6 +211,15 @@ pub fn set_mode(directory: BorrowedFd<'_>, name: &str, mode: u32) -> Result<()> 
         .map_err(|errno| Error::new(format!("fchmodat({name:?}, 0{mode:o})"), errno))
 }
 
+/// Gives the open directory or file to a user, with these permission bits: owner first, because that takes set-id bits away.
+pub fn settle(file: BorrowedFd<'_>, uid: u32, gid: u32, mode: u32) -> Result<()> {
+    let (owner, group) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+    rustix::fs::fchown(file, Some(owner), Some(group))
+        .map_err(|errno| Error::new(format!("fchown(fd, {uid}, {gid})"), errno))?;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
+        .map_err(|errno| Error::new(format!("fchmod(fd, 0{mode:o})"), errno))
+}
+
 /// Removes the empty directory `name` from `directory`.
 pub fn remove_directory(directory: BorrowedFd<'_>, name: &str) -> Result<()> {
     rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)

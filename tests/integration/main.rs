@@ -42,6 +42,7 @@ mod identity;
 mod imported;
 mod imported_fstab;
 mod inherited;
+mod instances;
 mod isolation;
 mod maps;
 mod mountinfo;
@@ -81,6 +82,7 @@ fn trials() -> Vec<Trial> {
         imported::trials(),
         imported_fstab::trials(),
         inherited::trials(),
+        instances::trials(),
         isolation::trials(),
         namespaced::trials(),
         options::trials(),

@@ -1,5 +1,7 @@
 //! pam_namespace's own reader beside ours: which lines it takes, and what it mounts for them.
 
+mod login;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,7 @@ const GROUND: &str = "/run/ground";
 const SERVICE: &str = "session-sandbox-namespace";
 
 pub fn trials() -> Vec<Trial> {
-    vec![
+    let mut trials = vec![
         isolated(
             "pam_namespace takes the lines that our reader takes, and mounts what it says",
             NEEDS,
@@ -36,7 +38,9 @@ pub fn trials() -> Vec<Trial> {
             HostMounts::Shared,
             views_agree,
         ),
-    ]
+    ];
+    trials.extend(login::trials());
+    trials
 }
 
 /// Lines for the lexer, each a whole one; `@` is a place of the line's own.

@@ -36,6 +36,8 @@ pub(crate) enum OtherModule {
     PamExec,
     /// `as=pam_chroot`.
     PamChroot,
+    /// `as=pam_namespace`.
+    PamNamespace,
     /// `as=onsession`, or a word that only the older pam_script has.
     OnSession,
 }
@@ -47,6 +49,7 @@ impl OtherModule {
             Self::PamScript => "pam_script",
             Self::PamExec => "pam_exec",
             Self::PamChroot => "pam_chroot",
+            Self::PamNamespace => "pam_namespace",
             Self::OnSession => "onsession",
         }
     }
@@ -152,6 +155,10 @@ impl Options {
                 self.other_module = Some(OtherModule::PamChroot);
                 self.scripts = Scripts::No;
             }
+            ("as", "pam_namespace") => {
+                self.other_module = Some(OtherModule::PamNamespace);
+                self.scripts = Scripts::No;
+            }
             ("as", "onsession") => self.other_module = Some(OtherModule::OnSession),
             ("fault", value) if cfg!(feature = "faults") => self.fault = Some(value.to_owned()),
             ("mode", _) => return Err(format!("`{argument}`: write mode=namespace or mode=chroot")),
@@ -165,7 +172,7 @@ impl Options {
             }
             ("as", _) => {
                 return Err(format!(
-                    "`{argument}`: write as=pam_script, as=pam_exec, as=pam_chroot or as=onsession"
+                    "`{argument}`: write as=pam_script, as=pam_exec, as=pam_chroot, as=pam_namespace or as=onsession"
                 ));
             }
             _ => {

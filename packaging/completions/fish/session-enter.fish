@@ -16,7 +16,7 @@ function __session_enter_at
                     set -e words[1]
                     set only_words yes
                     continue
-                case --user --mode --scope --profile --config --chroot-conf --chroot-options --root --service --tty --rhost --session -c
+                case --user --mode --scope --profile --config --chroot-conf --chroot-options --namespace-conf --namespace-options --root --service --tty --rhost --session -c
                     set -e words[1]
                     set -q words[1]; and set -e words[1]
                     continue
@@ -72,6 +72,8 @@ complete -c session-enter -n '__session_enter_is .' -l profile -x -d 'Use this p
 complete -c session-enter -n '__session_enter_is .' -l config -r -F -d 'Read this map, and no other'
 complete -c session-enter -n '__session_enter_is .' -l chroot-conf -r -F -d 'Instead of a map, read this file of pam_chroot\'s'
 complete -c session-enter -n '__session_enter_is .' -l chroot-options -x -d 'With --chroot-conf: what stands behind pam_chroot.so in its service, as use_groups use_regex'
+complete -c session-enter -n '__session_enter_is .' -l namespace-conf -r -F -d 'Instead of a map, read this file of pam_namespace\'s, and namespace.d beside it'
+complete -c session-enter -n '__session_enter_is .' -l namespace-options -x -d 'With --namespace-conf: what stands behind pam_namespace.so in its service'
 complete -c session-enter -n '__session_enter_is .' -l dry-run -a 'text json' -d 'Print what would be done, and do nothing'
 complete -c session-enter -n '__session_enter_is .' -l prepare -d 'Put the tree at its path on the host, for a later chroot; counts one holder'
 complete -c session-enter -n '__session_enter_is .' -l release -d 'Count one holder less; the last one takes the tree away'

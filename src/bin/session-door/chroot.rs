@@ -50,6 +50,8 @@ pub(crate) fn policy(
             origin: Origin { file: "CHROOTDIR".into(), line: 1 },
             target: template("/")?,
             optional: false,
+            makes: Vec::new(),
+            init: None,
             kind: MountKind::Bind {
                 source: template(directory.as_str())?,
                 recursive: true,

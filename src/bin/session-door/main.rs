@@ -110,14 +110,23 @@ fn open(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<(), 
         return send(socket, &Reply::Exempt, &[]);
     }
     // A map that is wrong is said before anything is run.
-    let map = match asked.other_module.as_deref() {
-        Some("pam_chroot") => match host::answer_by_chroot_conf(&chroot_conf()?, &asked.words, &subject)? {
-            Answer::Root(map) => Some(*map),
-            Answer::Stay(why) => return send(socket, &Reply::NotFound(why), &[]),
-        },
-        Some(_) => None,
-        None if asked.scripts == Scripts::Only => None,
-        None => Some(host::load_policy(asked.config.as_deref())?),
+    let by_other_module = match asked.other_module.as_deref() {
+        Some("pam_chroot") => {
+            let conf = file_of("/etc/security/chroot.conf")?;
+            Some(host::answer_by_chroot_conf(&conf, &asked.words, &subject)?)
+        }
+        Some("pam_namespace") => {
+            let conf = file_of("/etc/security/namespace.conf")?;
+            Some(host::answer_by_namespace_conf(&conf, &asked.words, &subject)?)
+        }
+        _ => None,
+    };
+    let map = match (by_other_module, &asked.other_module) {
+        (Some(Answer::Root(map)), _) => Some(*map),
+        (Some(Answer::Stay(why)), _) => return send(socket, &Reply::NotFound(why), &[]),
+        (None, Some(_)) => None,
+        (None, None) if asked.scripts == Scripts::Only => None,
+        (None, None) => Some(host::load_policy(asked.config.as_deref())?),
     };
     let policy = scripts::policy(asked)?;
     let ground = Ground::open();
@@ -141,10 +150,9 @@ fn open(asked: &Asked, leader: ProcessId, socket: BorrowedFd<'_>) -> Result<(), 
     opening.view(map, Some((on_record, running)), None)
 }
 
-/// pam_chroot's file, which no option of it names.
-fn chroot_conf() -> Result<AbsPath, Error> {
-    AbsPath::new("/etc/security/chroot.conf")
-        .map_err(|error| Error::new(ErrorKind::Config, "pam_chroot's file").caused_by(error))
+/// The file of a module, which no option of it names.
+fn file_of(path: &str) -> Result<AbsPath, Error> {
+    AbsPath::new(path).map_err(|error| Error::new(ErrorKind::Config, path).caused_by(error))
 }
 
 /// A login on its way in.

@@ -57,7 +57,7 @@ fn line(asked: &Asked) -> Result<Option<World>, Error> {
     let words = asked.words.clone();
     Ok(match asked.other_module.as_deref() {
         // Neither runs a script for it.
-        None | Some("pam_chroot") => None,
+        None | Some("pam_chroot" | "pam_namespace") => None,
         Some("pam_script") => Some(World::PamScript(words)),
         Some("pam_exec") => Some(World::PamExec(words)),
         Some("onsession") => Some(World::OnSession(words)),

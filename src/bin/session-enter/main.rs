@@ -6,7 +6,7 @@ mod scripts;
 
 use std::io::Write;
 
-use session_sandbox::cli::{self, Action, DryRun, Purpose, Reading};
+use session_sandbox::cli::{self, Action, DryRun, OtherConf, Purpose, Reading};
 use session_sandbox::explain::Account;
 use session_sandbox::{Error, ErrorKind, host, plan, run};
 
@@ -37,8 +37,9 @@ fn run() -> Result<u8, Error> {
         Action::Release(root) => return run::release(subject.uid, root.as_ref()).map(|_| 0),
         Action::Plan(purpose) => purpose,
     };
-    let policy = match &invocation.chroot_conf {
-        Some((path, words)) => host::load_chroot_conf(path, words, &subject)?,
+    let policy = match &invocation.other_conf {
+        Some(OtherConf::Chroot(path, words)) => host::load_chroot_conf(path, words, &subject)?,
+        Some(OtherConf::Namespace(path, words)) => host::load_namespace_conf(path, words, &subject)?,
         None => host::load_policy(invocation.config.as_deref())?,
     };
     // A dry run makes nothing, not even what every session stands on; it assumes that it could be made.

@@ -140,8 +140,8 @@ pub(super) fn write(line: Line) -> Result<(Written, Vec<String>), String> {
         }
         Method::Tmpfs => {
             keys.push("kind = \"tmpfs\"".to_owned());
-            let options = tmpfs::read(line.flags.mount_options.as_deref().unwrap_or_default());
-            keys.extend(options.keys);
+            let options = tmpfs::read(line.flags.mount_options.as_deref().unwrap_or_default(), None);
+            keys.extend(options.keys());
             losses.extend(options.losses);
             losses.push(
                 "one for each view here, for each login there; scope = \"session\" does the same".to_owned(),

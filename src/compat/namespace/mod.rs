@@ -11,6 +11,7 @@
 //! | list of users | a profile for each set of lines that somebody has |
 
 mod entry;
+pub mod login;
 mod people;
 mod read;
 mod tmpfs;

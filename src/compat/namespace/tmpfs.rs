@@ -6,18 +6,37 @@ use crate::paper::{quoted, shown};
 /// What becomes of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
-    /// Keys of the entry.
-    pub(super) keys: Vec<String>,
+    /// Bytes at most; half of the memory where there is none.
+    pub(super) size: Option<u64>,
+    /// Permission bits.
+    pub(super) mode: u32,
+    /// What a map's tmpfs has by itself, and the module's only when it is said.
+    pub(super) no_suid: bool,
+    /// Likewise.
+    pub(super) no_dev: bool,
+    /// Nothing can be executed.
+    pub(super) no_exec: bool,
     /// What is none.
     pub(super) losses: Vec<String>,
 }
 
-/// Reads them. Of several with one name the last one counts.
-pub(super) fn read(text: &str) -> Options {
+impl Options {
+    /// Keys of the entry.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        keys.extend(self.size.map(|bytes| format!("size = {}", quoted(&in_words(bytes)))));
+        keys.push(format!("mode = \"{:04o}\"", self.mode));
+        keys.extend(self.no_exec.then(|| "options = [\"noexec\"]".to_owned()));
+        keys
+    }
+}
+
+/// Reads them. Of several with one name the last one counts. A share of the `memory`, in bytes, is one where that is known.
+pub(super) fn read(text: &str, memory: Option<u64>) -> Options {
     // What a tmpfs has by itself.
     let mut mode = 0o1777;
     let (mut size, mut size_lost) = (None, None);
-    let mut no_exec = false;
+    let (mut no_exec, mut no_suid, mut no_dev) = (false, false, false);
     let mut losses = Vec::new();
     for option in text.split(',').filter(|option| !option.is_empty()) {
         let (name, value) =
@@ -30,8 +49,8 @@ pub(super) fn read(text: &str) -> Options {
         };
         match (name, value) {
             ("noexec", None) => no_exec = true,
-            // They hold by themselves.
-            ("nosuid" | "nodev", None) => {}
+            ("nosuid", None) => no_suid = true,
+            ("nodev", None) => no_dev = true,
             ("size", Some(value)) => match size_of(value) {
                 Some(Size::Bytes(0)) => {
                     let reason = "there is no limit at all with size=0, which a map does not have: half of the memory \
@@ -40,6 +59,10 @@ pub(super) fn read(text: &str) -> Options {
                 }
                 Some(Size::Bytes(bytes)) => (size, size_lost) = (Some(bytes), None),
                 Some(Size::Share(50)) => (size, size_lost) = (None, None),
+                Some(Size::Share(share)) if memory.is_some() => {
+                    let bytes = memory.map(|memory| u128::from(memory) * u128::from(share) / 100);
+                    (size, size_lost) = (bytes.and_then(|bytes| u64::try_from(bytes).ok()), None);
+                }
                 Some(Size::Share(share)) => {
                     let reason = format!(
                         "{share}% of the memory is not the same on every host, and a map has sizes in bytes: half of \
@@ -66,11 +89,7 @@ pub(super) fn read(text: &str) -> Options {
         }
     }
     losses.extend(size_lost);
-    let mut keys = Vec::new();
-    keys.extend(size.map(|bytes| format!("size = {}", quoted(&in_words(bytes)))));
-    keys.push(format!("mode = \"{mode:04o}\""));
-    keys.extend(no_exec.then(|| "options = [\"noexec\"]".to_owned()));
-    Options { keys, losses }
+    Options { size, mode, no_suid, no_dev, no_exec, losses }
 }
 
 enum Size {
@@ -145,8 +164,8 @@ mod tests {
             ("defaults", &["mode = \"1777\""], 1),
         ];
         for (text, keys, losses) in table {
-            let options = read(text);
-            assert_eq!(options.keys, keys, "{text}");
+            let options = read(text, None);
+            assert_eq!(options.keys(), keys, "{text}");
             assert_eq!(options.losses.len(), losses, "{text}: {:?}", options.losses);
         }
     }
