@@ -71,7 +71,7 @@ const EDGES: [(&str, &[&str], &str); 18] = [
     ),
     (
         "check",
-        &["config", "error", "host", "model", "plan", "setup", "sys"],
+        &["compat", "config", "error", "host", "model", "plan", "setup", "sys"],
         "a map is read, and plans are made of it for this host's users; nothing is carried out",
     ),
     (

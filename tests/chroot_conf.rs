@@ -13,20 +13,12 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use session_sandbox::compat::chroot::{
-    Decision, Flavour, Found, Options, Outcome, Reading, Trouble, Who, decide, import, import_with, outcome,
+    Decision, Options, Outcome, Reading, Trouble, Who, decide, import, import_with, outcome,
 };
 use session_sandbox::compat::{self, Imported, Kind};
 use session_sandbox::config::{self, SourceFile};
+use session_sandbox::host::match_pattern as matcher;
 use session_sandbox::model::policy::{Mode, MountKind, Policy, Profile};
-use session_sandbox::sys::regex::{Grammar, find};
-
-fn matcher(pattern: &[u8], text: &[u8], flavour: Flavour) -> Result<Option<Found>, String> {
-    let grammar = match flavour {
-        Flavour::Basic => Grammar::Basic,
-        Flavour::Extended => Grammar::Extended,
-    };
-    find(pattern, text, grammar).map_err(|refused| refused.to_string())
-}
 
 fn bob() -> Who {
     let groups = ["users", "xpamchroot-old", "staff"];

@@ -11,6 +11,7 @@
 //! Plans are made for a sample of the host's users, or for all, by every door that the map names. Changes nothing.
 #![forbid(unsafe_code)]
 
+mod chroot_conf;
 mod names;
 mod report;
 mod users;
@@ -25,6 +26,7 @@ use crate::host;
 use crate::model::policy::{Origin, Policy};
 use crate::plan::lint;
 
+pub use chroot_conf::ChrootConf;
 pub use report::Format;
 
 /// What is read where a file is called `-`.
@@ -41,6 +43,8 @@ pub struct Request {
     pub users: Vec<String>,
     /// For all users that the host lists.
     pub all_users: bool,
+    /// Not a map, but this file of pam_chroot's.
+    pub chroot_conf: Option<ChrootConf>,
 }
 
 /// How bad it is.
@@ -132,6 +136,12 @@ pub struct Report {
 }
 
 impl Report {
+    fn sort(&mut self) {
+        self.findings.sort_by(|one, other| {
+            (one.severity, &one.file, one.line).cmp(&(other.severity, &other.file, other.line))
+        });
+    }
+
     /// How many findings are so bad.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
@@ -141,6 +151,11 @@ impl Report {
 /// Checks a map on this host.
 pub fn check(request: &Request, stdin: Option<String>) -> Result<Report, Error> {
     let mut report = Report::default();
+    if let Some(conf) = &request.chroot_conf {
+        chroot_conf::check(conf, request, &mut report)?;
+        report.sort();
+        return Ok(report);
+    }
     let files = read(request, stdin, &mut report)?;
     report.files = files.iter().map(|file| file.name.clone()).collect();
     match config::parse(&files) {
@@ -154,9 +169,7 @@ pub fn check(request: &Request, stdin: Option<String>) -> Result<Report, Error> 
             examine(request, &policy, &mut report)?;
         }
     }
-    report.findings.sort_by(|one, other| {
-        (one.severity, &one.file, one.line).cmp(&(other.severity, &other.file, other.line))
-    });
+    report.sort();
     Ok(report)
 }
 

@@ -17,14 +17,22 @@ const VIEW: Flag =
     Flag::with("view", "VIEW", Hint::Any, "A view by the name that `list` shows, such as user-1001.login");
 const SESSION: Flag = Flag::with("session", "NAME", Hint::Any, "One session, by the name that `list` shows");
 /// How a login comes in, for commands that explain what it would find.
-const DOOR: [Flag; 6] = [
+const DOOR: [Flag; 10] = [
     Flag::with("user", "NAME", Hint::User, "Whose logins; without it, your own"),
     Flag::with("service", "NAME", Hint::Any, "The door: the name of a PAM service; without it, sshd"),
     Flag::with("tty", "TTY", Hint::Any, "The terminal that the login comes on, without /dev/"),
     Flag::with("rhost", "HOST", Hint::Any, "The host that the login comes from"),
     PROFILE,
     CONFIG,
+    CHROOT_CONF,
+    CHROOT_OPTIONS,
+    Flag::with("namespace-conf", "FILE", Hint::File, "Instead of a map, read this file of pam_namespace's"),
+    Flag::with("namespace-options", "WORDS", Hint::Any, "With it: what stands behind pam_namespace.so"),
 ];
+const CHROOT_CONF: Flag =
+    Flag::with("chroot-conf", "FILE", Hint::File, "Instead of a map, read this file of pam_chroot's");
+const CHROOT_OPTIONS: Flag =
+    Flag::with("chroot-options", "WORDS", Hint::Any, "With it: what stands behind pam_chroot.so");
 const ROOT: Flag =
     Flag::with("root", "DIR", Hint::Folder, "The host whose root is DIR, for whoever builds images");
 
@@ -159,6 +167,10 @@ const PLAN: Command = Command {
         DOOR[3],
         DOOR[4],
         DOOR[5],
+        DOOR[6],
+        DOOR[7],
+        DOOR[8],
+        DOOR[9],
         Flag::switch("tree", "As the tree that the session will see"),
         JSON,
     ],
@@ -229,19 +241,27 @@ const DIFF: Command = Command {
 
 const CHECK: Command = Command {
     name: "check",
-    usage: &["[[--drop-in] FILE...] [--user NAME | --all-users] [--strict] [--format text | json | sarif]"],
+    usage: &[
+        "[[--drop-in] FILE...] [--user NAME | --all-users] [--strict] [--format text | json | sarif]",
+        "--chroot-conf FILE [--chroot-options WORDS] [--user NAME] [--strict] [--format text | json | sarif]",
+    ],
     about: "Show everything that is wrong with a map, before somebody logs in",
     details: &[
         "Every mistake at once, each with its line; whose logins would be refused; what is allowed and probably not \
          meant. Plans are made for a sample of this host's users, by every door that the map names.",
         "Without FILE the map that is in place. Several make up one map: a base, and drop-ins in their order. - is \
          standard input. They may lie anywhere.",
+        "With --chroot-conf not a map, but a file of pam_chroot's: lines that are passed over or end logins, patterns \
+         that match more than they say, directories that can be nobody's root, and who would get another one with the \
+         word `native`.",
     ],
     words: Words::UpTo(64, Hint::File),
     options: &[
         Flag::switch("drop-in", "The files are put on top of the map that is in place"),
         Flag::with("user", "NAME", Hint::User, "Plan for this user"),
         Flag::switch("all-users", "Plan for every user that the host lists"),
+        CHROOT_CONF,
+        CHROOT_OPTIONS,
         Flag::switch("strict", "Let warnings count as errors"),
         Flag::with("format", "FORMAT", Hint::OneOf(&["text", "json", "sarif"]), "text, json or sarif"),
     ],
@@ -250,6 +270,7 @@ const CHECK: Command = Command {
         example("check", "is the map in place in order?"),
         example("check new.toml --all-users", "would everybody get in by this one?"),
         example("check --format sarif --strict mounts.toml", "in CI"),
+        example("check --chroot-conf chroot.conf --chroot-options use_regex", "pam_chroot's file"),
     ],
 };
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use command_line::{Reading, Typed};
 
+use super::OtherConf;
 use super::commands::SESSIONCTL;
 use crate::compat::Kind;
 use crate::error::{Error, ErrorKind};
@@ -53,6 +54,8 @@ pub enum Control {
         user: Option<String>,
         /// Plan for everybody.
         all_users: bool,
+        /// Not a map, but this file of pam_chroot's, with the words behind the module.
+        chroot_conf: Option<(String, String)>,
         /// Warnings count.
         strict: bool,
         /// `text`, `json` or `sarif`.
@@ -163,6 +166,8 @@ pub struct Login {
     pub profile: Option<String>,
     /// The only map to read.
     pub config: Option<String>,
+    /// Another module's file to read instead.
+    pub other_conf: Option<OtherConf>,
     /// Opened by the user, without root.
     pub rootless: bool,
 }
@@ -229,11 +234,11 @@ fn mean(typed: Typed) -> Result<Control, Error> {
         })),
         "plan" => match (typed.has("tree"), json) {
             (true, true) => Err(usage(&typed, "takes one of --tree and --json")),
-            (true, false) => Ok(Control::Plan(login(&typed), Form::Tree)),
-            (false, true) => Ok(Control::Plan(login(&typed), Form::Json)),
-            (false, false) => Ok(Control::Plan(login(&typed), Form::Steps)),
+            (true, false) => Ok(Control::Plan(login(&typed)?, Form::Tree)),
+            (false, true) => Ok(Control::Plan(login(&typed)?, Form::Json)),
+            (false, false) => Ok(Control::Plan(login(&typed)?, Form::Steps)),
         },
-        "why" => Ok(Control::Why(login(&typed), path(&typed, typed.words.first())?)),
+        "why" => Ok(Control::Why(login(&typed)?, path(&typed, typed.words.first())?)),
         "can" => {
             let deed = match typed.words.first().and_then(|word| word.to_str()) {
                 Some("write") => Deed::Write,
@@ -242,7 +247,7 @@ fn mean(typed: Typed) -> Result<Control, Error> {
                 Some(_) => Deed::Read,
                 None => return Err(usage(&typed, "wants read, write, exec or suid, and a path")),
             };
-            Ok(Control::Can(login(&typed), deed, path(&typed, typed.words.get(1))?))
+            Ok(Control::Can(login(&typed)?, deed, path(&typed, typed.words.get(1))?))
         }
         "diff" => Ok(Control::Diff { which: which(&typed)?, config, json }),
         "check" => {
@@ -253,6 +258,11 @@ fn mean(typed: Typed) -> Result<Control, Error> {
             if user.is_some() && all_users {
                 return Err(usage(&typed, "takes one of --user and --all-users"));
             }
+            let chroot_conf = typed.text("chroot-conf");
+            if chroot_conf.is_some() && (!typed.words.is_empty() || all_users) {
+                return Err(usage(&typed, "takes no other file, and no --all-users, with --chroot-conf"));
+            }
+            let words = typed.text("chroot-options").unwrap_or_default();
             let files: Option<Vec<String>> =
                 typed.words.iter().map(|word| word.to_str().map(str::to_owned)).collect();
             Ok(Control::Check {
@@ -260,6 +270,7 @@ fn mean(typed: Typed) -> Result<Control, Error> {
                 drop_in: typed.has("drop-in"),
                 user,
                 all_users,
+                chroot_conf: chroot_conf.map(|file| (file, words)),
                 strict: typed.has("strict"),
                 format: typed.text("format").unwrap_or_else(|| "text".to_owned()),
             })
@@ -324,8 +335,12 @@ fn whose(typed: &Typed) -> Result<Whose, Error> {
     }
 }
 
-fn login(typed: &Typed) -> Login {
-    Login {
+fn login(typed: &Typed) -> Result<Login, Error> {
+    let other_conf = other_conf(typed)?;
+    if other_conf.is_some() && (typed.has("config") || typed.has("profile")) {
+        return Err(usage(typed, "takes no --config and no --profile with another module's file"));
+    }
+    Ok(Login {
         user: typed.text("user"),
         door: Door {
             service: typed.text("service").unwrap_or_else(|| USUAL_DOOR.to_owned()),
@@ -335,7 +350,26 @@ fn login(typed: &Typed) -> Login {
         },
         profile: typed.text("profile"),
         config: typed.text("config"),
+        other_conf,
         rootless: false,
+    })
+}
+
+fn other_conf(typed: &Typed) -> Result<Option<OtherConf>, Error> {
+    let path = |name: &str| {
+        let text = typed.text(name);
+        let path = text.map(|text| AbsPath::new(&text)).transpose();
+        path.map_err(|error| {
+            usage(typed, &format!("wants an absolute path behind --{name}")).caused_by(error)
+        })
+    };
+    let words = |name: &str| typed.text(name).unwrap_or_default();
+    let chroot = path("chroot-conf")?.map(|path| OtherConf::Chroot(path, words("chroot-options")));
+    let namespace =
+        path("namespace-conf")?.map(|path| OtherConf::Namespace(path, words("namespace-options")));
+    match (chroot, namespace) {
+        (Some(_), Some(_)) => Err(usage(typed, "takes one of --chroot-conf and --namespace-conf")),
+        (chroot, namespace) => Ok(chroot.or(namespace)),
     }
 }
 

@@ -1,10 +1,10 @@
 //! pam_chroot's file read as it is: the policy for whoever logs in.
 
-use crate::compat::chroot::{self, Decision, Flavour, Found, Options, Outcome, Reading, Trouble, Who};
+use crate::compat::chroot::{self, Decision, Flavour, Found, Options, Outcome, Trouble, Who};
 use crate::config::{self, SourceFile};
 use crate::error::{Error, ErrorKind};
 use crate::model::path::AbsPath;
-use crate::model::policy::Policy;
+use crate::model::policy::{Origin, Policy};
 use crate::model::subject::Subject;
 use crate::sys;
 use crate::sys::regex::{self, Grammar};
@@ -28,19 +28,19 @@ pub enum Answer {
 pub fn load_chroot_conf(path: &AbsPath, words: &str, subject: &Subject) -> Result<Policy, Error> {
     let options = strict_options(words)?;
     match decide(path, &options, subject)? {
-        Decision::Chroot(directory) => policy(path, &options, subject, &directory),
-        Decision::NotFound => Err(no_line(path, subject)),
-        Decision::Error(trouble) => Err(in_trouble(path, subject, trouble)),
+        (Decision::Chroot(directory), line) => policy(path, line, &options, subject, &directory),
+        (Decision::NotFound, _) => Err(no_line(path, subject)),
+        (Decision::Error(trouble), _) => Err(in_trouble(path, subject, trouble)),
     }
 }
 
 /// What pam_chroot does with a login, told `words` in a PAM service: as there, a word that it does not know changes nothing.
 pub fn answer_by_chroot_conf(path: &AbsPath, words: &[String], subject: &Subject) -> Result<Answer, Error> {
     let (options, _) = Options::read(words.iter().map(String::as_str));
-    let decision = decide(path, &options, subject)?;
-    match chroot::outcome(&decision, &options, Reading::Compat) {
+    let (decision, line) = decide(path, &options, subject)?;
+    match chroot::outcome(&decision, &options, options.reading) {
         Outcome::Enter(directory) => {
-            policy(path, &options, subject, &directory).map(|policy| Answer::Root(Box::new(policy)))
+            policy(path, line, &options, subject, &directory).map(|policy| Answer::Root(Box::new(policy)))
         }
         Outcome::Stay => Ok(Answer::Stay(format!("{path} has no root for {}", subject.name))),
         Outcome::Refuse => Err(match decision {
@@ -50,7 +50,7 @@ pub fn answer_by_chroot_conf(path: &AbsPath, words: &[String], subject: &Subject
     }
 }
 
-fn decide(path: &AbsPath, options: &Options, subject: &Subject) -> Result<Decision, Error> {
+fn decide(path: &AbsPath, options: &Options, subject: &Subject) -> Result<(Decision, Option<usize>), Error> {
     let conf = match &options.directory {
         Some(_) => None,
         None => read_trusted(path.as_str())?,
@@ -60,7 +60,7 @@ fn decide(path: &AbsPath, options: &Options, subject: &Subject) -> Result<Decisi
         groups: if options.groups { Some(groups(subject)?) } else { None },
     };
     let conf = conf.as_ref().map(|file| file.text.as_bytes());
-    Ok(chroot::decide(conf, options, &who, Reading::Compat, matcher))
+    Ok(chroot::decide_at(conf, options, &who, options.reading, match_pattern))
 }
 
 fn no_line(path: &AbsPath, subject: &Subject) -> Error {
@@ -75,7 +75,13 @@ fn in_trouble(path: &AbsPath, subject: &Subject, trouble: Trouble) -> Error {
         .caused_by(trouble)
 }
 
-fn policy(path: &AbsPath, options: &Options, subject: &Subject, directory: &[u8]) -> Result<Policy, Error> {
+fn policy(
+    path: &AbsPath,
+    line: Option<usize>,
+    options: &Options,
+    subject: &Subject,
+    directory: &[u8],
+) -> Result<Policy, Error> {
     let user = subject.name.as_str();
     let unusable = |reason: String| {
         let shown = String::from_utf8_lossy(directory);
@@ -86,7 +92,18 @@ fn policy(path: &AbsPath, options: &Options, subject: &Subject, directory: &[u8]
     if options.checks {
         check(directory, path, user)?;
     }
-    config::parse(&[SourceFile { name: format!("{path}, as a map"), text }]).map_err(invalid)
+    let mut policy = config::parse(&[SourceFile { name: path.to_string(), text }]).map_err(invalid)?;
+    // All of it comes from one line of the file, or from the word chroot_dir.
+    let line = line.and_then(|line| u32::try_from(line).ok()).unwrap_or_default();
+    let origin = match line {
+        0 => Origin { file: "chroot_dir".into(), line: 1 },
+        line => Origin { file: path.as_str().into(), line },
+    };
+    for profile in &mut policy.profiles {
+        profile.origin = origin.clone();
+        profile.mounts.iter_mut().for_each(|rule| rule.origin = origin.clone());
+    }
+    Ok(policy)
 }
 
 /// The words on a command line: a mistake among them is told.
@@ -125,7 +142,8 @@ fn groups(subject: &Subject) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-fn matcher(pattern: &[u8], text: &[u8], flavour: Flavour) -> Result<Option<Found>, String> {
+/// Finds a pattern as pam_chroot does: by the C library, in any case of letters.
+pub fn match_pattern(pattern: &[u8], text: &[u8], flavour: Flavour) -> Result<Option<Found>, String> {
     let grammar = match flavour {
         Flavour::Basic => Grammar::Basic,
         Flavour::Extended => Grammar::Extended,

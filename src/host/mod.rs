@@ -16,7 +16,7 @@ mod subject;
 mod users;
 mod walk;
 
-pub use chroot_conf::{Answer, answer_by_chroot_conf, load_chroot_conf};
+pub use chroot_conf::{Answer, answer_by_chroot_conf, load_chroot_conf, match_pattern};
 pub use eyes::Eyes;
 pub use facts::{Witness, facts, facts_of_login, facts_of_rootless, kernel_features};
 pub use layers::{Candidate, load_policy, load_policy_below, map_files, read_candidate, read_text};

@@ -1,5 +1,6 @@
 //! pam_chroot itself, and what we say that it does: the same users get in, and into the same directories.
 
+mod checked;
 mod login;
 mod session;
 
@@ -11,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
 use session_sandbox::compat::chroot::{
-    Decision, Flavour, Found, Options, Outcome, Reading, Trouble, Who, checked, decide, outcome,
+    Decision, Options, Outcome, Reading, Trouble, Who, checked, decide, outcome,
 };
-use session_sandbox::sys::regex::{Grammar, find};
+use session_sandbox::host::match_pattern as matcher;
 
 use crate::support::{HostMounts, Needs, Run, Verdict, ensure, ensure_eq, isolated};
 
@@ -51,6 +52,12 @@ pub fn trials() -> Vec<Trial> {
             &[Needs::Root, Needs::OrdinaryUser, Needs::Tool("mount")],
             HostMounts::Shared,
             session::by_the_file_itself,
+        ),
+        isolated(
+            "chrooted: what is wrong with a chroot.conf is told before a login, and `native` takes patterns for whole names",
+            &[Needs::Root, Needs::PamModule("pam_chroot.so"), Needs::Tool("cc"), Needs::Tool("mount")],
+            HostMounts::Shared,
+            checked::is_told,
         ),
     ]
 }
@@ -189,14 +196,6 @@ fn read(line: &str) -> Option<Seen> {
     }
     let (device, inode) = second.split_once(':')?;
     Some(Seen::Result(first.parse().ok()?, (device.parse().ok()?, inode.parse().ok()?)))
-}
-
-fn matcher(pattern: &[u8], text: &[u8], flavour: Flavour) -> Result<Option<Found>, String> {
-    let grammar = match flavour {
-        Flavour::Basic => Grammar::Basic,
-        Flavour::Extended => Grammar::Extended,
-    };
-    find(pattern, text, grammar).map_err(|refused| refused.to_string())
 }
 
 /// The host of these tests: its users, its PAM services, the application.

@@ -16,7 +16,7 @@ function __sessionctl_at
                     set -e words[1]
                     set only_words yes
                     continue
-                case --user --service --tty --rhost --profile --config --view --session --pid --format --root --from --method
+                case --user --service --tty --rhost --profile --config --chroot-conf --chroot-options --namespace-conf --namespace-options --view --session --pid --format --root --from --method
                     set -e words[1]
                     set -q words[1]; and set -e words[1]
                     continue
@@ -90,6 +90,10 @@ complete -c sessionctl -n '__sessionctl_is plan' -l tty -x -d 'The terminal that
 complete -c sessionctl -n '__sessionctl_is plan' -l rhost -x -d 'The host that the login comes from'
 complete -c sessionctl -n '__sessionctl_is plan' -l profile -x -d 'Use this profile of the map, whatever matches'
 complete -c sessionctl -n '__sessionctl_is plan' -l config -r -F -d 'Read this map, and no other'
+complete -c sessionctl -n '__sessionctl_is plan' -l chroot-conf -r -F -d 'Instead of a map, read this file of pam_chroot\'s'
+complete -c sessionctl -n '__sessionctl_is plan' -l chroot-options -x -d 'With it: what stands behind pam_chroot.so'
+complete -c sessionctl -n '__sessionctl_is plan' -l namespace-conf -r -F -d 'Instead of a map, read this file of pam_namespace\'s'
+complete -c sessionctl -n '__sessionctl_is plan' -l namespace-options -x -d 'With it: what stands behind pam_namespace.so'
 complete -c sessionctl -n '__sessionctl_is plan' -l tree -d 'As the tree that the session will see'
 complete -c sessionctl -n '__sessionctl_is plan' -l json -d 'For programs'
 complete -c sessionctl -n '__sessionctl_is plan' -l help -d 'Print a summary'
@@ -101,6 +105,10 @@ complete -c sessionctl -n '__sessionctl_is why' -l tty -x -d 'The terminal that 
 complete -c sessionctl -n '__sessionctl_is why' -l rhost -x -d 'The host that the login comes from'
 complete -c sessionctl -n '__sessionctl_is why' -l profile -x -d 'Use this profile of the map, whatever matches'
 complete -c sessionctl -n '__sessionctl_is why' -l config -r -F -d 'Read this map, and no other'
+complete -c sessionctl -n '__sessionctl_is why' -l chroot-conf -r -F -d 'Instead of a map, read this file of pam_chroot\'s'
+complete -c sessionctl -n '__sessionctl_is why' -l chroot-options -x -d 'With it: what stands behind pam_chroot.so'
+complete -c sessionctl -n '__sessionctl_is why' -l namespace-conf -r -F -d 'Instead of a map, read this file of pam_namespace\'s'
+complete -c sessionctl -n '__sessionctl_is why' -l namespace-options -x -d 'With it: what stands behind pam_namespace.so'
 complete -c sessionctl -n '__sessionctl_is why' -l help -d 'Print a summary'
 complete -c sessionctl -n '__sessionctl_is why' -l version -d 'Print the version'
 complete -c sessionctl -n '__sessionctl_is why 0' -F
@@ -111,6 +119,10 @@ complete -c sessionctl -n '__sessionctl_is can' -l tty -x -d 'The terminal that 
 complete -c sessionctl -n '__sessionctl_is can' -l rhost -x -d 'The host that the login comes from'
 complete -c sessionctl -n '__sessionctl_is can' -l profile -x -d 'Use this profile of the map, whatever matches'
 complete -c sessionctl -n '__sessionctl_is can' -l config -r -F -d 'Read this map, and no other'
+complete -c sessionctl -n '__sessionctl_is can' -l chroot-conf -r -F -d 'Instead of a map, read this file of pam_chroot\'s'
+complete -c sessionctl -n '__sessionctl_is can' -l chroot-options -x -d 'With it: what stands behind pam_chroot.so'
+complete -c sessionctl -n '__sessionctl_is can' -l namespace-conf -r -F -d 'Instead of a map, read this file of pam_namespace\'s'
+complete -c sessionctl -n '__sessionctl_is can' -l namespace-options -x -d 'With it: what stands behind pam_namespace.so'
 complete -c sessionctl -n '__sessionctl_is can' -l help -d 'Print a summary'
 complete -c sessionctl -n '__sessionctl_is can' -l version -d 'Print the version'
 complete -c sessionctl -n '__sessionctl_is can 0' -a 'read write exec suid'
@@ -129,6 +141,8 @@ complete -c sessionctl -n '__sessionctl_is diff' -l version -d 'Print the versio
 complete -c sessionctl -n '__sessionctl_is check' -l drop-in -d 'The files are put on top of the map that is in place'
 complete -c sessionctl -n '__sessionctl_is check' -l user -x -a '(__fish_complete_users)' -d 'Plan for this user'
 complete -c sessionctl -n '__sessionctl_is check' -l all-users -d 'Plan for every user that the host lists'
+complete -c sessionctl -n '__sessionctl_is check' -l chroot-conf -r -F -d 'Instead of a map, read this file of pam_chroot\'s'
+complete -c sessionctl -n '__sessionctl_is check' -l chroot-options -x -d 'With it: what stands behind pam_chroot.so'
 complete -c sessionctl -n '__sessionctl_is check' -l strict -d 'Let warnings count as errors'
 complete -c sessionctl -n '__sessionctl_is check' -l format -x -a 'text json sarif' -d 'text, json or sarif'
 complete -c sessionctl -n '__sessionctl_is check' -l help -d 'Print a summary'

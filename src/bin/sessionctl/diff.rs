@@ -187,6 +187,7 @@ fn if_inside(
         },
         profile: Some(record.profile.clone()),
         config: config.map(str::to_owned),
+        other_conf: None,
         rootless: false,
     };
     compare(&login, &session.name, view.map(|view| view.record.digest.as_str()), &live).map(Some)
@@ -204,7 +205,14 @@ fn service_in(view: &NamespaceEntry, inventory: &Inventory) -> String {
 
 fn login(user: String, service: &str, profile: Option<String>, config: Option<&str>) -> Login {
     let door = Door { service: service.to_owned(), ..Door::command_line() };
-    Login { user: Some(user), door, profile, config: config.map(str::to_owned), rootless: false }
+    Login {
+        user: Some(user),
+        door,
+        profile,
+        config: config.map(str::to_owned),
+        other_conf: None,
+        rootless: false,
+    }
 }
 
 fn compare(login: &Login, name: &str, built: Option<&str>, live: &MountTable) -> Result<Drift, Error> {

@@ -1,6 +1,7 @@
 //! `plan`, `why` and `can`: what a login would find. Nothing is changed, and no privilege is needed.
 #![forbid(unsafe_code)]
 
+use session_sandbox::cli::OtherConf;
 use session_sandbox::cli::control::{Form, Login};
 use session_sandbox::cli::terminal::screen;
 use session_sandbox::explain::can::{self, Answer, Deed, Verdict};
@@ -27,7 +28,11 @@ impl Thought {
             Some(name) => host::subject(name, login.door.clone())?,
             None => host::subject_of_caller(login.door.clone())?,
         };
-        let policy = host::load_policy(login.config.as_deref())?;
+        let policy = match &login.other_conf {
+            Some(OtherConf::Chroot(path, words)) => host::load_chroot_conf(path, words, &subject)?,
+            Some(OtherConf::Namespace(path, words)) => host::load_namespace_conf(path, words, &subject)?,
+            None => host::load_policy(login.config.as_deref())?,
+        };
         let request = Request { profile: login.profile.clone(), ..Request::default() };
         let facts = match login.rootless {
             true => host::facts_of_rootless(&policy, &subject, &request)?,

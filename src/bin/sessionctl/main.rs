@@ -12,6 +12,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use command_line::text::{shown_json, shown_lines};
+use session_sandbox::check::ChrootConf;
 use session_sandbox::cli::control::{self, Control, Whose};
 use session_sandbox::cli::terminal::screen;
 use session_sandbox::model::isolation::Isolation;
@@ -63,13 +64,11 @@ fn control() -> Result<u8, Error> {
         Control::Why(login, path) => return explain::why(&login, &path),
         Control::Can(login, deed, path) => return explain::can(&login, deed, &path),
         Control::Diff { which, config, json } => return diff::diff(&which, config.as_deref(), json),
-        Control::Check { files, drop_in, user, all_users, strict, format } => {
+        Control::Check { files, drop_in, user, all_users, chroot_conf, strict, format } => {
             let users = user.into_iter().collect();
-            return check::check(
-                &session_sandbox::check::Request { files, drop_in, users, all_users },
-                strict,
-                &format,
-            );
+            let chroot_conf = chroot_conf.map(|(file, words)| ChrootConf { file, words });
+            let request = session_sandbox::check::Request { files, drop_in, users, all_users, chroot_conf };
+            return check::check(&request, strict, &format);
         }
         Control::Import { kind, file } => return import::import(kind, &file),
         Control::Discover(root) => return print(&discover::discover(root.as_ref())?),

@@ -65,20 +65,33 @@ pub fn decide(
     options: &Options,
     who: &Who,
     reading: Reading,
-    mut matcher: impl FnMut(&[u8], &[u8], Flavour) -> Result<Option<Found>, String>,
+    matcher: impl FnMut(&[u8], &[u8], Flavour) -> Result<Option<Found>, String>,
 ) -> Decision {
+    decide_at(conf, options, who, reading, matcher).0
+}
+
+/// The same, with the number of the line that gives the directory.
+pub fn decide_at(
+    conf: Option<&[u8]>,
+    options: &Options,
+    who: &Who,
+    reading: Reading,
+    mut matcher: impl FnMut(&[u8], &[u8], Flavour) -> Result<Option<Found>, String>,
+) -> (Decision, Option<usize>) {
     let decided = match &options.directory {
         // Taken as it is, whatever `%` is in it.
-        Some(directory) => Ok(Some(directory.clone().into_bytes())),
-        None => look_up(conf, options, who, reading, &mut matcher),
+        Some(directory) => Ok(Some((directory.clone().into_bytes(), None))),
+        None => look_up(conf, options, who, reading, &mut matcher)
+            .map(|found| found.map(|(directory, line)| (directory, Some(line)))),
     };
     match decided {
-        Ok(Some(directory)) if reading == Reading::Native && !directory.starts_with(b"/") => {
-            Decision::Error(Trouble::Relative(String::from_utf8_lossy(&directory).into_owned()))
+        Ok(Some((directory, line))) if reading == Reading::Native && !directory.starts_with(b"/") => {
+            let shown = String::from_utf8_lossy(&directory).into_owned();
+            (Decision::Error(Trouble::Relative(shown)), line)
         }
-        Ok(Some(directory)) => Decision::Chroot(directory),
-        Ok(None) => Decision::NotFound,
-        Err(trouble) => Decision::Error(trouble),
+        Ok(Some((directory, line))) => (Decision::Chroot(directory), line),
+        Ok(None) => (Decision::NotFound, None),
+        Err(trouble) => (Decision::Error(trouble), None),
     }
 }
 
@@ -90,7 +103,7 @@ fn look_up(
     who: &Who,
     reading: Reading,
     matcher: Matcher<'_>,
-) -> Result<Option<Vec<u8>>, Trouble> {
+) -> Result<Option<(Vec<u8>, usize)>, Trouble> {
     let conf = conf.ok_or(Trouble::NoConf)?;
     let groups: &[String] = match &who.groups {
         Some(groups) if options.groups && !groups.is_empty() => groups,
@@ -125,7 +138,7 @@ fn look_up(
         };
         let matched = parts.as_ref().map(|parts| (matched, parts));
         let known = Known { line: line.number, user: &who.name, group, matched };
-        return expand(directory, known).map(Some);
+        return expand(directory, known).map(|directory| Some((directory, line.number)));
     }
     Ok(None)
 }

@@ -19,15 +19,16 @@ mod write;
 
 use std::ops::Range;
 
-pub use decide::{Decision, Outcome, checked, decide, outcome};
+pub use decide::{Decision, Outcome, checked, decide, decide_at, outcome};
 pub use lines::{Line, lines};
 pub use options::Options;
 pub use write::{import, import_with, map_of};
 
 /// How the file is understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reading {
     /// As the module does it, with its faults.
+    #[default]
     Compat,
     /// As it is meant: patterns match whole names, long lines stay whole, `%g` is the group that matched, `notfound=` and
     /// `onerr=` are two things, and what cannot be read is an error rather than skipped.

@@ -19,6 +19,8 @@ pub struct Options {
     pub checks: bool,
     /// `chroot_dir=`: for everybody. `chroot.conf` is not read.
     pub directory: Option<String>,
+    /// `native`, a word of our own: patterns are whole names, and what cannot be read is an error.
+    pub reading: Reading,
     /// `notfound=failure`.
     not_found_fails: bool,
     /// `onerr=succeed`.
@@ -50,6 +52,7 @@ impl Options {
             "use_ext_regex" => self.patterns = Some(Flavour::Extended),
             "use_groups" => self.groups = true,
             "sec_checks" => self.checks = true,
+            "native" => self.reading = Reading::Native,
             "use_first_pass" | "try_first_pass" | "use_mapped_pass" => {}
             "notfound=success" => (self.not_found_fails, self.last_fails) = (false, false),
             "notfound=failure" => (self.not_found_fails, self.last_fails) = (true, true),
@@ -66,7 +69,7 @@ impl Options {
     }
 
     /// In which grammar patterns are written, if names are patterns.
-    pub(super) fn flavour(&self, reading: Reading) -> Option<Flavour> {
+    pub fn flavour(&self, reading: Reading) -> Option<Flavour> {
         match reading {
             // The bit of `use_regex` is one of the two of `use_ext_regex`, and the module asks for any of them.
             Reading::Compat => self.patterns.map(|_| Flavour::Extended),
