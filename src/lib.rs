@@ -78,6 +78,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod audit;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -89,7 +89,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, id: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(severity: Severity, id: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
             severity,
@@ -104,13 +104,13 @@ impl Finding {
         }
     }
 
-    fn at(mut self, origin: &Origin) -> Self {
+    pub(crate) fn at(mut self, origin: &Origin) -> Self {
         self.file = Some(Arc::clone(&origin.file));
         self.line = Some(origin.line);
         self
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -136,7 +136,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         self.findings.sort_by(|one, other| {
             (one.severity, &one.file, one.line).cmp(&(other.severity, &other.file, other.line))
         });

@@ -274,6 +274,33 @@ const CHECK: Command = Command {
     ],
 };
 
+const AUDIT: Command = Command {
+    name: "audit",
+    usage: &["[OPTION...] [--strict] [--format text | json | sarif]"],
+    about: "Look for ways out of a user's session, from inside",
+    details: &[
+        "A process of ours becomes the user in a view like the login's and tries: processes, sockets, spools, devices, \
+         set-id programs, what can be written to. With what only the host knows: doors without the module, processes \
+         outside. Each with the line of the map or the setting that closes it. Nothing is changed. Needs root.",
+    ],
+    words: Words::None,
+    options: &[
+        DOOR[0],
+        DOOR[1],
+        DOOR[2],
+        DOOR[3],
+        DOOR[4],
+        DOOR[5],
+        Flag::switch("strict", "Let warnings count as errors"),
+        Flag::with("format", "FORMAT", Hint::OneOf(&["text", "json", "sarif"]), "text, json or sarif"),
+    ],
+    status: Some("0 when no way out was found, 1 when one was, 125 when it could not be looked for"),
+    examples: &[
+        example("audit --user bob", "what is open for bob, when he comes by ssh?"),
+        example("audit --user bob --strict --format sarif", "in CI"),
+    ],
+};
+
 const DISCOVER: Command = Command {
     name: "discover",
     usage: &["[--root DIR]"],
@@ -358,8 +385,8 @@ pub static SESSIONCTL: Program = Program {
     usage: &[],
     details: &[],
     commands: &[
-        PLAN, WHY, CAN, DIFF, CHECK, DISCOVER, IMPORT, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS, SETUP,
-        DOCTOR,
+        PLAN, WHY, CAN, DIFF, CHECK, AUDIT, DISCOVER, IMPORT, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS,
+        SETUP, DOCTOR,
     ],
     words: Words::None,
     options: &[HELP, VERSION],

@@ -61,6 +61,15 @@ pub enum Control {
         /// `text`, `json` or `sarif`.
         format: String,
     },
+    /// Look for ways out of a session.
+    Audit {
+        /// Of which login.
+        login: Login,
+        /// Warnings count.
+        strict: bool,
+        /// `text`, `json` or `sarif`.
+        format: String,
+    },
     /// Write another program's configuration as a map.
     Import {
         /// Whose.
@@ -285,6 +294,11 @@ fn mean(typed: Typed) -> Result<Control, Error> {
                 (_, None) => Err(usage(&typed, "wants a file")),
             }
         }
+        "audit" => Ok(Control::Audit {
+            login: login(&typed)?,
+            strict: typed.has("strict"),
+            format: typed.text("format").unwrap_or_else(|| "text".to_owned()),
+        }),
         "discover" => Ok(Control::Discover(root(&typed)?)),
         "recover" => Ok(Control::Recover),
         "gc" => Ok(Control::Gc { json }),

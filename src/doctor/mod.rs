@@ -127,6 +127,16 @@ fn look_at_services(site: &Site, checks: &mut Vec<Finding>) -> Vec<Service> {
     found
 }
 
+/// The services whose logins stay in the host's view, as [`examine`] finds them.
+pub fn uncovered() -> Result<Vec<String>, Error> {
+    let site = Site::open(None)?;
+    let services = look_at_services(&site, &mut Vec::new());
+    let is_uncovered = |service: &Service| {
+        service.opens == Coverage::Host && service.findings.iter().any(|found| found.help.is_some())
+    };
+    Ok(services.into_iter().filter(is_uncovered).map(|service| service.name).collect())
+}
+
 /// Does the PAM configuration of `service` have session scripts run when a session begins? Then logind's word of the same
 /// session is not needed.
 pub fn pam_tells_of_sessions(service: &str) -> bool {

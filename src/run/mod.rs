@@ -21,6 +21,7 @@ mod inside;
 mod instance;
 mod keeper;
 mod kernel;
+mod look;
 mod manage;
 mod origin;
 mod outside;
@@ -44,8 +45,10 @@ pub use door::{Doorway, open_door};
 pub use ground::{Ground, OnRecord};
 pub use inside::{is_rootless, is_where_this_process_is, mounts_of_session, mounts_of_view};
 pub use kernel::Kernel;
+pub use look::look_around;
 pub use manage::{Ended, end_session, end_user, end_view, enter_view, views_of};
 pub use origin::{Inside, Origin};
+pub use outside::outside_of_views;
 pub use place::{Placed, prepare, release};
 pub use session::{Beginning, Opened, enter, enter_begun, prepare_process};
 

@@ -64,6 +64,16 @@ fn end_all(plan: &Plan, registry: &Registry) -> Result<(), Error> {
     Err(refused(plan, &Inside::of(registry)?.outside(uid)?))
 }
 
+/// The processes that the user has outside of every view, by number and name.
+pub fn outside_of_views(uid: u32) -> Result<Vec<String>, Error> {
+    let inside = match Registry::open_if_there()? {
+        Some(registry) => Inside::of(&registry)?,
+        None => Inside { pids: BTreeSet::new(), mounts: BTreeSet::new() },
+    };
+    let found = inside.outside(uid)?;
+    Ok(found.iter().map(|process| format!("{} {:?}", process.pid, process.name)).collect())
+}
+
 /// What being inside is told by.
 struct Inside {
     pids: BTreeSet<u64>,

@@ -103,6 +103,11 @@ pub fn leave_keyring() -> Result<()> {
     }
 }
 
+/// Does no program that this process starts gain rights?
+pub fn has_no_new_privs() -> bool {
+    rustix::thread::no_new_privs().unwrap_or(false)
+}
+
 /// Are there keyrings, and may this process have any? Asked which of their functions the kernel has (5.3).
 pub(super) fn has_keyrings() -> bool {
     const CAPABILITIES: libc::c_int = 31;

@@ -29,6 +29,17 @@ pub fn has_landlock_scope() -> bool {
     super::landlock::has_scope()
 }
 
+/// Does the kernel type on a terminal for any process that has it (`TIOCSTI`)? Before 6.2 always, since then as a setting
+/// says.
+pub fn obeys_tiocsti() -> super::Result<bool> {
+    const FILE: &str = "/proc/sys/dev/tty/legacy_tiocsti";
+    match std::fs::read(FILE) {
+        Ok(value) => Ok(value.first() != Some(&b'0')),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(super::Error::new(format!("read({FILE:?})"), error)),
+    }
+}
+
 /// Bytes of memory.
 pub fn memory_size() -> u64 {
     let info = rustix::system::sysinfo();

@@ -26,6 +26,7 @@
     reason = "nothing is reached from outside of a test; `pub` is what other files may use"
 )]
 
+mod audited;
 mod badinput;
 mod badsource;
 mod begun;
@@ -67,6 +68,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn trials() -> Vec<Trial> {
     [
+        audited::trials(),
         badinput::trials(),
         badsource::trials(),
         begun::trials(),

@@ -70,6 +70,7 @@ complete -c sessionctl -n '__sessionctl_is ""' -a why -d 'Show which line of the
 complete -c sessionctl -n '__sessionctl_is ""' -a can -d 'Tell whether a user\'s session can do something with a path'
 complete -c sessionctl -n '__sessionctl_is ""' -a diff -d 'Compare what is mounted in a living view with what the map says now'
 complete -c sessionctl -n '__sessionctl_is ""' -a check -d 'Show everything that is wrong with a map, before somebody logs in'
+complete -c sessionctl -n '__sessionctl_is ""' -a audit -d 'Look for ways out of a user\'s session, from inside'
 complete -c sessionctl -n '__sessionctl_is ""' -a discover -d 'Write a map for this host, with comments, ready to be edited'
 complete -c sessionctl -n '__sessionctl_is ""' -a import -d 'Write another program\'s configuration again as a map'
 complete -c sessionctl -n '__sessionctl_is ""' -a list -d 'Show the views and sessions that live'
@@ -148,6 +149,17 @@ complete -c sessionctl -n '__sessionctl_is check' -l format -x -a 'text json sar
 complete -c sessionctl -n '__sessionctl_is check' -l help -d 'Print a summary'
 complete -c sessionctl -n '__sessionctl_is check' -l version -d 'Print the version'
 complete -c sessionctl -n '__sessionctl_is check 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31' -F
+
+complete -c sessionctl -n '__sessionctl_is audit' -l user -x -a '(__fish_complete_users)' -d 'Whose logins; without it, your own'
+complete -c sessionctl -n '__sessionctl_is audit' -l service -x -d 'The door: the name of a PAM service; without it, sshd'
+complete -c sessionctl -n '__sessionctl_is audit' -l tty -x -d 'The terminal that the login comes on, without /dev/'
+complete -c sessionctl -n '__sessionctl_is audit' -l rhost -x -d 'The host that the login comes from'
+complete -c sessionctl -n '__sessionctl_is audit' -l profile -x -d 'Use this profile of the map, whatever matches'
+complete -c sessionctl -n '__sessionctl_is audit' -l config -r -F -d 'Read this map, and no other'
+complete -c sessionctl -n '__sessionctl_is audit' -l strict -d 'Let warnings count as errors'
+complete -c sessionctl -n '__sessionctl_is audit' -l format -x -a 'text json sarif' -d 'text, json or sarif'
+complete -c sessionctl -n '__sessionctl_is audit' -l help -d 'Print a summary'
+complete -c sessionctl -n '__sessionctl_is audit' -l version -d 'Print the version'
 
 complete -c sessionctl -n '__sessionctl_is discover' -l root -x -a '(__fish_complete_directories (string replace -r -- "^--[^=]*=" "" (commandline -ct)))' -d 'The host whose root is DIR, for whoever builds images'
 complete -c sessionctl -n '__sessionctl_is discover' -l help -d 'Print a summary'

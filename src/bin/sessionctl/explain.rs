@@ -12,7 +12,7 @@ use session_sandbox::model::facts::Look;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::policy::Policy;
 use session_sandbox::plan::{self, Plan, Request};
-use session_sandbox::{Error, ErrorKind};
+use session_sandbox::{Error, ErrorKind, audit, run};
 
 /// A login that was thought through.
 pub(crate) struct Thought {
@@ -59,6 +59,21 @@ impl Thought {
     fn trace(&self, account: &Account<'_>, path: &AbsPath) -> Trace {
         trace(account, path, |look, path| self.eyes.see_closely(look, path))
     }
+}
+
+/// What can be found of ways out of such a login's session. It is planned as for a view that nobody shares.
+pub(crate) fn audit(login: &Login, strict: bool, format: &str) -> Result<u8, Error> {
+    let subject = match &login.user {
+        Some(name) => host::subject(name, login.door.clone())?,
+        None => host::subject_of_caller(login.door.clone())?,
+    };
+    let policy = host::load_policy(login.config.as_deref())?;
+    let request = Request { profile: login.profile.clone(), ..Request::default() };
+    let ground = run::Ground::open();
+    let mut facts = host::facts(&policy, &subject, &request)?;
+    facts.base = ground.has_base();
+    let plan = plan::plan(&policy, &subject, &request, &facts)?;
+    crate::check::show(&audit::audit(&plan, &ground)?, strict, format)
 }
 
 pub(crate) fn plan(login: &Login, form: Form) -> Result<u8, Error> {

@@ -70,6 +70,10 @@ fn control() -> Result<u8, Error> {
             let request = session_sandbox::check::Request { files, drop_in, users, all_users, chroot_conf };
             return check::check(&request, strict, &format);
         }
+        Control::Audit { login, strict, format } => {
+            must_be_root(None)?;
+            return explain::audit(&login, strict, &format);
+        }
         Control::Import { kind, file } => return import::import(kind, &file),
         Control::Discover(root) => return print(&discover::discover(root.as_ref())?),
         Control::Begin(begin) => {
@@ -106,6 +110,7 @@ fn control() -> Result<u8, Error> {
         | Control::Why(..)
         | Control::Can(..)
         | Control::Check { .. }
+        | Control::Audit { .. }
         | Control::Discover(_)
         | Control::Import { .. }
         | Control::Diff { .. }
