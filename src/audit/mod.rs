@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The probe is a process of ours that has become the user in a view like the login's: the kernel decides what it may do,
-//! no rule is read. Nothing is changed.
+//! no rule is read. Nothing is changed, but what every login makes (`create`).
 #![forbid(unsafe_code)]
 
 mod probe;

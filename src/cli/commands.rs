@@ -281,7 +281,8 @@ const AUDIT: Command = Command {
     details: &[
         "A process of ours becomes the user in a view like the login's and tries: processes, sockets, spools, devices, \
          set-id programs, what can be written to. With what only the host knows: doors without the module, processes \
-         outside. Each with the line of the map or the setting that closes it. Nothing is changed. Needs root.",
+         outside. Each with the line of the map or the setting that closes it. Nothing is changed, but that sources \
+         with `create` are made as by a login. Needs root.",
     ],
     words: Words::None,
     options: &[

@@ -157,8 +157,13 @@ pub struct Settings {
 impl Settings {
     /// How far all of this keeps a session apart.
     pub fn isolation(&self) -> Isolation {
+        self.isolation_behind(self.wall)
+    }
+
+    /// The same with another wall than the map asks for.
+    pub fn isolation_behind(&self, wall: Wall) -> Isolation {
         Isolation::of(&Parts {
-            wall: self.wall,
+            wall,
             no_capabilities: self.capabilities.is_empty(),
             no_new_privs: self.no_new_privs,
             tiocsti: self.tiocsti,

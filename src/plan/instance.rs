@@ -1,5 +1,7 @@
 //! Directories that are made before a tree is built, and what is run when it is there.
 
+use std::borrow::Cow;
+
 use crate::model::facts::{Facts, Look, PathFact};
 use crate::model::instance::{Holder, Likeness, NewOwner};
 use crate::model::policy::{MountRule, Owner};
@@ -52,7 +54,10 @@ fn ids(owner: NewOwner, subject: &Subject) -> Ids {
 }
 
 /// The host as it will be: what is going to be made counts as a directory where nothing is.
-pub(super) fn as_if_made(facts: &Facts, creates: &[Create]) -> Facts {
+pub(super) fn as_if_made<'a>(facts: &'a Facts, creates: &[Create]) -> Cow<'a, Facts> {
+    if creates.is_empty() {
+        return Cow::Borrowed(facts);
+    }
     let mut facts = facts.clone();
     for create in creates {
         for look in [Look::Root, Look::User, Look::RootFollowing, Look::UserFollowing] {
@@ -62,5 +67,5 @@ pub(super) fn as_if_made(facts: &Facts, creates: &[Create]) -> Facts {
             }
         }
     }
-    facts
+    Cow::Owned(facts)
 }

@@ -180,7 +180,7 @@ pub fn plan(
         report: Report {
             mode: request.mode.unwrap_or(settings.mode),
             wall,
-            isolation: Settings { wall, ..settings.clone() }.isolation(),
+            isolation: settings.isolation_behind(wall),
             user_namespace: namespace.user.is_some(),
             mounts: 0,
             notes,

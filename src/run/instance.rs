@@ -20,7 +20,7 @@ const INIT_GRACE: Duration = Duration::from_millis(200);
 /// As much of what it says is told.
 const SAID_MAX: usize = 1000;
 
-/// Makes the directory, unless it is there. Was it?
+/// Makes the directory, unless it is there. Is it new?
 pub(super) fn make(create: &Create) -> Result<bool, StepError> {
     let step = Step::Create(create);
     let failed = |error: sys::Error| StepError::new(Phase::Build, describe(&step), error);
