@@ -1,9 +1,10 @@
 //! Processes of a user that run outside of every view: each could be asked, by a socket or a file, to do there what the
 //! session may not.
 //!
-//! Looked for once, before a session is entered. Which process is inside is told by its PID namespace (that of a view's
-//! keeper or of a session's own process 1) or by its mount namespace (that of a view, for a program that opens sessions
-//! through PAM and is in the view by half).
+//! Looked for once, before a session is entered. Outside is who has the host's root directory for its own, and is in no
+//! view: neither in its PID namespace (that of a view's keeper, or of a session's own process 1) nor in its mount
+//! namespace (of which is a program that opens sessions through PAM, and is in the view by half). Such a program may be
+//! about to end when its view has ended already: it has another root directory still.
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -68,16 +69,19 @@ fn end_all(plan: &Plan, registry: &Registry) -> Result<(), Error> {
 pub fn outside_of_views(uid: u32) -> Result<Vec<String>, Error> {
     let inside = match Registry::open_if_there()? {
         Some(registry) => Inside::of(&registry)?,
-        None => Inside { pids: BTreeSet::new(), mounts: BTreeSet::new() },
+        None => Inside::default(),
     };
     let found = inside.outside(uid)?;
     Ok(found.iter().map(|process| format!("{} {:?}", process.pid, process.name)).collect())
 }
 
 /// What being inside is told by.
+#[derive(Debug, Default)]
 struct Inside {
     pids: BTreeSet<u64>,
     mounts: BTreeSet<u64>,
+    /// The host's root directory.
+    root: Option<sys::process::Root>,
 }
 
 impl Inside {
@@ -87,7 +91,7 @@ impl Inside {
             let namespace = sys::nsfs::of_number(pid, kind).map_err(failed)?;
             namespace.map(|namespace| sys::nsfs::number(namespace.as_fd())).transpose().map_err(failed)
         };
-        let mut inside = Self { pids: BTreeSet::new(), mounts: known.mounts.into_iter().collect() };
+        let mut inside = Self { mounts: known.mounts.into_iter().collect(), ..Self::default() };
         for keeper in known.keepers {
             inside.pids.extend(number(keeper, Kind::Pids)?);
         }
@@ -99,6 +103,7 @@ impl Inside {
             }
         }
         let own = rustix::process::getpid().as_raw_nonzero().get();
+        inside.root = sys::process::root_of(own);
         // The host's own are nobody's view: a program that opens sessions is a leader, too.
         if let Some(pids) = number(own, Kind::Pids)? {
             inside.pids.remove(&pids);
@@ -122,7 +127,8 @@ impl Inside {
     }
 
     fn has(&self, process: &sys::process::Owned) -> bool {
-        self.pids.contains(&process.pids) || self.mounts.contains(&process.mounts)
+        let has_other_root = process.root.is_some() && self.root.is_some() && process.root != self.root;
+        has_other_root || self.pids.contains(&process.pids) || self.mounts.contains(&process.mounts)
     }
 }
 

@@ -198,6 +198,19 @@ pub struct Owned {
     pub pids: u64,
     /// The number of its mount namespace, likewise.
     pub mounts: u64,
+    /// Which directory it has for `/`: device and number. `None` where that cannot be seen.
+    pub root: Option<Root>,
+}
+
+/// A directory: major and minor number of its device, and its own.
+pub type Root = (u32, u32, u64);
+
+/// The directory that the process with this number has for `/`. No server is asked.
+pub fn root_of(pid: i32) -> Option<Root> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    let path = format!("/proc/{pid}/root/");
+    let stat = statx(CWD, path.as_str(), AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
+    Some((stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino))
 }
 
 /// The process with this number; `None` when there is none.
@@ -227,6 +240,7 @@ pub fn owned(pid: i32) -> Result<Option<Owned>> {
         uids: uids.filter_map(|id| id.parse().ok()).collect(),
         pids: number(Kind::Pids),
         mounts: number(Kind::Mounts),
+        root: root_of(pid),
     }))
 }
 

@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         own("a session of its own can have them, too, and leaves nothing", of_its_own),
         own("namespaces without a keeper are refused", no_keeper),
         own("a process of the user outside keeps a strict login out", denied),
+        own("logins that follow each other closely are in no other's way", quick),
         own("a process of the user outside is told, or ended, as the map says", warned_and_killed),
         isolated(
             "a view with net = \"loopback\" has its own loopback device, and no way to a socket of the host's",
@@ -157,6 +158,39 @@ fn denied() -> Verdict {
     crate::sharing::leave(outside)?;
     ensure_eq!(host.login(&host.bob, "echo in")?.finish()?.output()?, "in\n", "when it has ended");
     crate::sharing::leave(first)?;
+    host.until_no_view()?;
+    before.assert_returns()
+}
+
+fn quick() -> Verdict {
+    let host = Host::new("scope = \"user\"\nisolation = \"strict\"")?;
+    // Where mount(8) keeps its own notes.
+    let _ = std::fs::create_dir("/run/mount");
+    let before = HostState::now();
+    for turn in 0..40 {
+        let outcome = host.login(&host.bob, "(sleep 5 &); echo in")?.finish()?;
+        ensure_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), "in\n"), "{turn}: {}", outcome.stderr);
+    }
+    // Somebody in another root is no way to the host's.
+    let mut elsewhere = Run::new("unshare")
+        .args([
+            "-m",
+            "sh",
+            "-c",
+            "mount -t tmpfs x /mnt && mkdir /mnt/usr && mount --bind /usr /mnt/usr && \
+             for d in bin lib lib64; do ln -s usr/$d /mnt/$d; done; \
+             exec chroot --userspec \"$0\" /mnt sh -c 'echo here; read line'",
+        ])
+        .args([host.bob.uid.to_string()])
+        .piped_input()
+        .start()?;
+    elsewhere.expect("here\n")?;
+    ensure_eq!(
+        host.login(&host.bob, "echo in")?.finish()?.output()?,
+        "in\n",
+        "beside somebody in another root"
+    );
+    crate::sharing::leave(elsewhere)?;
     host.until_no_view()?;
     before.assert_returns()
 }

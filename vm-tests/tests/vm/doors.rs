@@ -63,6 +63,7 @@ pub fn checks() -> Vec<Check> {
             Ok(())
         }),
         Check::new("with the map as it ships the doors lead into one walled view", shipped_map),
+        Check::new("a strict map holds through sshd and su, and audit finds nothing of it open", strict),
         Check::new("the package leaves, and logins are as before", removed),
     ]
 }
@@ -287,6 +288,40 @@ fn shipped_map(guest: &Guest) -> Verdict {
     let left =
         guest.root_ok("pgrep -x session-keeper; find /run/session-sandbox -mindepth 2 ! -name next")?;
     ensure(left.is_empty(), format!("left: {left}"))
+}
+
+const STRICT: &str =
+    "version = 1\n[[profile]]\nname = \"login\"\nisolation = \"strict\"\nnet = \"loopback\"\n";
+const NAMESPACES: &str = "for n in ipc uts cgroup net; do readlink /proc/self/ns/$n; done";
+
+fn strict(guest: &Guest) -> Verdict {
+    guest.root_ok(&format!("printf '%s' '{STRICT}' >/etc/session-sandbox/mounts.d/60-strict.toml"))?;
+    let hosts = guest.root_ok(NAMESPACES)?;
+    // One after the other: what is left of a login for a moment keeps nobody out.
+    for _ in 0..3 {
+        let own = guest.ssh_ok("bob", NAMESPACES)?;
+        let by_su = guest.root_ok(&format!("su bob -c '{NAMESPACES}'"))?;
+        for seen in [own, by_su] {
+            let is_apart = seen.lines().zip(hosts.lines()).all(|(own, hosts)| own != hosts);
+            ensure(seen.lines().count() == 4 && is_apart, format!("{seen}\n on a host with\n{hosts}"))?;
+        }
+    }
+    let network = guest.ssh_ok("bob", "tail -n +3 /proc/net/dev | cut -d: -f1")?;
+    ensure(network.trim() == "lo", format!("devices: {network}"))?;
+    guest.root_ok("setpriv --reuid bob --regid bob --init-groups sleep 1000 >/dev/null 2>&1 </dev/null &")?;
+    guest.root_ok("until pgrep -u bob -x sleep >/dev/null; do sleep 0.1; done")?;
+    let refused = guest.ssh("bob", "echo in")?;
+    ensure(refused.status != 0 && !refused.stdout.contains("in\n"), format!("let in: {}", refused.stdout))?;
+    guest.root_ok("pkill -u bob -x sleep; while pgrep -u bob -x sleep >/dev/null; do sleep 0.1; done")?;
+    ensure(guest.ssh_ok("bob", "echo in")? == "in", "not in again")?;
+    let audit = guest.root("sessionctl audit --user bob --format json")?;
+    for id in
+        ["process-outside", "abstract-socket", "user-socket", "raw-device", "spool", "set-id", "outside"]
+    {
+        ensure(!audit.stdout.contains(&format!("\"id\": \"{id}\"")), format!("{id}: {}", audit.stdout))?;
+    }
+    guest.root_ok("rm /etc/session-sandbox/mounts.d/60-strict.toml; until ! sessionctl list | grep -q user-1001; do sleep 0.1; done")?;
+    Ok(())
 }
 
 fn removed(guest: &Guest) -> Verdict {
