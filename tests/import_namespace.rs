@@ -12,9 +12,11 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use session_sandbox::Policy;
+use session_sandbox::compat::namespace::{lines, login};
 use session_sandbox::compat::{Imported, Kind, import};
 use session_sandbox::config::{self, SourceFile};
-use session_sandbox::model::policy::{Match, MountKind, OpenAs, Owner, Profile};
+use session_sandbox::model::path::AbsPath;
+use session_sandbox::model::policy::{Match, MountKind, OpenAs, Origin, Owner, Profile};
 
 /// The map that it becomes, on top of the one that is shipped.
 fn imported(text: &str) -> (Policy, Imported) {
@@ -23,6 +25,26 @@ fn imported(text: &str) -> (Policy, Imported) {
     let policy = config::parse(&[config::built_in_file(), drop_in])
         .unwrap_or_else(|found| panic!("{found}\n{text:?}\n{}", imported.map));
     (policy, imported)
+}
+
+/// A host that has nothing but memory, and one name.
+struct Nowhere;
+
+impl login::Host for Nowhere {
+    fn ids(&self, owner: Option<&str>, _group: Option<&str>) -> Result<(u32, u32), String> {
+        match owner {
+            None | Some("a") => Ok((1000, 100)),
+            Some(other) => Err(format!("there is no user {other:?}")),
+        }
+    }
+
+    fn directory(&self, _path: &AbsPath) -> Option<(u32, u32)> {
+        None
+    }
+
+    fn memory(&self) -> u64 {
+        1 << 32
+    }
 }
 
 /// The profile that a user's login finds.
@@ -358,8 +380,35 @@ proptest! {
     }
 
     #[test]
+    fn any_lines_have_an_answer_for_who_logs_in(text in texts(), ignore in any::<bool>()) {
+        let began = Instant::now();
+        let placed: Vec<login::Placed> = lines(&text)
+            .filter_map(|(number, _, line)| {
+                Some((Origin { file: "n".into(), line: u32::try_from(number).ok()? }, line.ok()?))
+            })
+            .collect();
+        let who = login::Who { name: "b", home: "/home/b%u", uid: 1000 };
+        let words = login::Words { ignore_instance_parent_mode: ignore, ..login::Words::default() };
+        match login::entries(&placed, who, words, &Nowhere) {
+            Ok(rules) => {
+                let own = placed.iter().filter(|(_, line)| line.is_for("b")).count();
+                prop_assert!(rules.len() <= own + 1 && (own > 0 || rules.is_empty()));
+                prop_assert!(rules.first().is_none_or(|rule| rule.target.source() == "/"));
+                // What is upon the host's tree is somebody's line, and below the root.
+                for rule in rules.iter().skip(1) {
+                    prop_assert!(rule.target.source().len() > 1 && !rule.target.source().contains("/../"));
+                    prop_assert!(placed.iter().any(|(origin, _)| *origin == rule.origin));
+                }
+            }
+            Err((origin, reason)) => {
+                prop_assert!(placed.iter().any(|(known, _)| *known == origin) && !reason.is_empty());
+            }
+        }
+        prop_assert!(began.elapsed().as_secs() < 5);
+    }
+
+    #[test]
     fn users_have_what_the_lines_say(lists in prop::collection::vec("(|~?[a-e](,[a-e]){0,4})", 1..6)) {
-        use session_sandbox::compat::namespace::lines;
         let text: String =
             lists.iter().enumerate().map(|(at, list)| format!("/d{at} /i{at}/ user {list}\n")).collect();
         let (policy, found) = imported(&text);
