@@ -12,19 +12,97 @@ use session_sandbox::model::facts::Look;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::subject::Door;
 
-use crate::support::{HostMounts, Needs, User, Verdict, World, ensure, isolated, users};
+use crate::support::{HostMounts, Needs, Run, Running, User, Verdict, World, ensure, isolated, users};
 
 /// How often the victim tries.
 const ATTEMPTS: usize = 50_000;
 
 pub fn trials() -> Vec<Trial> {
     const NEEDS: &[Needs] = &[Needs::Root, Needs::OrdinaryUser];
-    vec![isolated(
-        "a source whose folder is swapped for a link while it is opened leads nowhere else",
-        NEEDS,
-        HostMounts::Shared,
-        swapped_source,
-    )]
+    const WITH_PYTHON: &[Needs] = &[Needs::Root, Needs::OrdinaryUser, Needs::Tool("python3")];
+    vec![
+        isolated(
+            "a source whose folder is swapped for a link while it is opened leads nowhere else",
+            NEEDS,
+            HostMounts::Shared,
+            swapped_source,
+        ),
+        isolated(
+            "nobody looks into a session's processes before they have become the user's program",
+            WITH_PYTHON,
+            HostMounts::Shared,
+            watched_from_outside,
+        ),
+    ]
+}
+
+/// Looks at all processes of these names as long as it is let to, and counts those into which it could: their memory,
+/// their descriptors, their root directory. The name is asked again with the door open, so that a process that has become
+/// another program by then does not count.
+const WATCHER: &str = r#"
+import os, sys
+names, stop = set(sys.argv[2:]), sys.argv[1]
+tries = wins = 0
+def name(pid):
+    with open(f"/proc/{pid}/comm") as comm: return comm.read().strip()
+print("here", flush=True)
+while not os.path.exists(stop):
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit(): continue
+        try:
+            if name(pid) not in names: continue
+            tries += 1
+            for look in (lambda: open(f"/proc/{pid}/mem", "rb").close(), lambda: os.listdir(f"/proc/{pid}/fd"),
+                         lambda: os.stat(f"/proc/{pid}/root/"), lambda: os.readlink(f"/proc/{pid}/cwd")):
+                try:
+                    look()
+                    if name(pid) in names: wins += 1
+                except OSError: pass
+        except OSError: pass
+print(tries, wins)
+"#;
+
+/// The kernel hides a process that changes its user id, until it becomes another program. Nothing of ours may undo that.
+fn watched_from_outside() -> Verdict {
+    const ENTRIES: usize = 200;
+    let bob = users::bob()?;
+    let world = World::new()?;
+    std::fs::set_permissions(world.path("."), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let stop = world.path("stop");
+    let watch = |names: &[&str]| -> Result<Running, Failed> {
+        let mut watcher =
+            Run::new("python3").args(["-c", WATCHER]).arg(&stop).args(names).user(&bob).start()?;
+        watcher.expect("here\n")?;
+        Ok(watcher)
+    };
+    let counted = |watcher: Running| -> Result<(usize, usize), Failed> {
+        std::fs::write(&stop, "")?;
+        let said = watcher.finish()?.output()?;
+        std::fs::remove_file(&stop)?;
+        let mut numbers = said.lines().last().unwrap_or_default().split(' ').map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(tries), Some(wins)) => Ok((tries?, wins?)),
+            _ => Err(format!("the watcher said {said:?}").into()),
+        }
+    };
+    // A careless program of bob's, which lasts as long as an entry does.
+    let watcher = watch(&["sleep"])?;
+    for _ in 0..50 {
+        Run::new("sleep").args(["0.01"]).user(&bob).finish()?.expect_code(0)?;
+    }
+    let (_, careless) = counted(watcher)?;
+    ensure!(careless > 0, "inconclusive: a careless program was not looked into either");
+    for settings in ["scope = \"session\"", "scope = \"user\"", "wall = \"none\""] {
+        world.map(settings, "")?;
+        let watcher = watch(&["session-enter", "session-keeper"])?;
+        for _ in 0..ENTRIES {
+            world.enter(["--user", &bob.name, "--", "true"])?.finish()?.expect_code(0)?;
+        }
+        let (tries, wins) = counted(watcher)?;
+        ensure!(wins == 0, "{settings}: {wins} of {tries} looks");
+        ensure!(tries > 100, "inconclusive: {settings}: {tries} looks in {ENTRIES} entries");
+    }
+    Ok(())
 }
 
 fn swapped_source() -> Verdict {
