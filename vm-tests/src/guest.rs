@@ -21,7 +21,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The start of a guest, emulated on a busy host.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// How often a kernel may panic while it starts, and then once less.
-const STARTS: usize = 3;
+const STARTS: usize = 5;
+const WORDS_ON_THE_WAY: Duration = Duration::from_millis(300);
 const POWEROFF_LIMIT: Duration = Duration::from_secs(90);
 const DISK_SIZE: &str = "1G";
 /// What is shown of the console in an error.
@@ -95,7 +96,7 @@ impl Guest {
                 Ok(_) => return Ok(()),
                 Err(error) if self.machine.console().has_panicked() => {
                     let _ = writeln!(std::io::stderr(), "{}: {error}; it is reset", self.kernel.word());
-                    self.machine.monitor().system_reset()?;
+                    self.cut_the_power()?;
                 }
                 Err(error) => return Err(self.with_console(&format!("the guest does not come up: {error}"))),
             }
@@ -178,8 +179,23 @@ impl Guest {
 
     /// Cuts the power and starts the guest again, with the same disk: what was not yet written to it is lost.
     pub fn reset(&self) -> Result<()> {
+        self.cut_the_power()?;
+        self.wait_until_up()
+    }
+
+    /// Starts the machine again. What its last start wrote on the console is no news of this one.
+    fn cut_the_power(&self) -> Result<()> {
         self.machine.monitor().system_reset()?;
+        // What was written last is still on its way to the console's reader, a panic's last lines above all. No kernel has
+        // come far enough to panic again by then.
+        std::thread::sleep(WORDS_ON_THE_WAY);
         self.console().note_start();
+        Ok(())
+    }
+
+    /// Has the guest's kernel panic, and starts the guest again with the same disk.
+    pub fn panic(&self) -> Result<()> {
+        self.machine.agent().send("echo c >/proc/sysrq-trigger", LIMIT)?;
         self.wait_until_up()
     }
 

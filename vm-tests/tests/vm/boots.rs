@@ -28,6 +28,7 @@ pub fn checks() -> Vec<Check> {
         Check::new("bob copies files with scp, sftp and rsync", file_copies),
         Check::new("bob logs in on the serial console with his password", console_login),
         Check::new("what is synced survives a cut of the power", power_cut),
+        Check::new("a start that panics is made again", panicked),
         Check::new("a clean restart keeps everything", clean_restart),
         Check::ending("the guest turns itself off", |guest| Ok(guest.poweroff()?)),
     ]
@@ -153,6 +154,15 @@ fn power_cut(guest: &Guest) -> Verdict {
     }
     ensure_eq("bob's file", &guest.ssh_ok("bob", "cat kept")?, "kept")?;
     ensure_eq("the payload", &guest.root_ok("stat -c %a '/usr/local/bin/from payload'")?, "700")
+}
+
+fn panicked(guest: &Guest) -> Verdict {
+    let before = guest.root_ok(BOOT_ID)?;
+    guest.panic()?;
+    if guest.root_ok(BOOT_ID)? == before {
+        return Err("the guest runs on as if nothing had been".into());
+    }
+    Ok(())
 }
 
 fn clean_restart(guest: &Guest) -> Verdict {

@@ -41,10 +41,10 @@ fn suites() -> Vec<Suite> {
     vec![
         Suite::new("boots", boots::checks).with_payload(boots::payload).once(),
         Suite::new("doors", doors::checks).with_payload(doors::payload),
-        Suite::new("admins", admins::checks).with_payload(admins::payload),
-        Suite::new("stacks", stacks::checks).with_payload(stacks::payload),
+        Suite::new("admins", admins::checks).with_payload(admins::payload).once_unless_asked(),
+        Suite::new("stacks", stacks::checks).with_payload(stacks::payload).once_unless_asked(),
         Suite::new("abuse", abuse::checks).with_payload(abuse::payload),
-        Suite::new("scripts", scripts::checks).with_payload(scripts::payload).on_settled(),
+        Suite::new("scripts", scripts::checks).with_payload(scripts::payload).once_unless_asked(),
         Suite::new("tellers", tellers::checks).with_payload(tellers::payload).once(),
         Suite::new("watchd", watchd::checks).with_payload(watchd::payload).once(),
         Suite::new("screens", screens::checks).with_payload(screens::payload).once(),
