@@ -33,13 +33,41 @@ const BUILDERS: [&str; 14] = [
 const SAMPLE: usize = 120;
 /// How long one traced run may take.
 const RUN_LIMIT: Duration = Duration::from_secs(20);
+/// How long a session is there that others join.
+const OTHER_LIMIT: Duration = Duration::from_secs(600);
 /// The parts that a full run is done in, so that none takes longer than a test may.
 const PARTS: usize = 16;
 const KILL: &str = "signal=KILL";
 /// What is said when those who wait for the user's program fail.
 const AFTERWARDS: [&str; 2] = ["cannot supervise the session", "process 1 of the session"];
-/// The errors that calls fail with, in turn.
-const ERRORS: [&str; 3] = ["error=EPERM", "error=ENOMEM", "error=EIO"];
+/// The errors that calls fail with: a sample has them in turn, a full run each for each call.
+const ERRORS: [&str; 8] = [
+    "error=EPERM",
+    "error=ENOMEM",
+    "error=EIO",
+    "error=EINTR",
+    "error=EAGAIN",
+    "error=ENOSPC",
+    "error=EMFILE",
+    "error=ENOSYS",
+];
+
+/// How a session is entered, as the map has it, and whether another one is there whose view it joins.
+#[derive(Clone, Copy)]
+struct Way {
+    name: &'static str,
+    setting: &'static str,
+    joins: bool,
+}
+
+const WAYS: [Way; 6] = [
+    Way { name: "", setting: "", joins: false },
+    Way { name: ", without a wall", setting: "wall = \"none\"\n", joins: false },
+    Way { name: ", by chroot", setting: "mode = \"chroot\"\n", joins: false },
+    Way { name: ", with all walls", setting: "isolation = \"strict\"\nnet = \"loopback\"\n", joins: false },
+    Way { name: ", in a view that is shared", setting: "scope = \"user\"\n", joins: false },
+    Way { name: ", in a view that is joined", setting: "scope = \"user\"\n", joins: true },
+];
 /// What the user's program tells about itself. It is started by a search along PATH, as most are.
 const TELL: &str = "echo the program ran; umask; exec cat /proc/self/status /proc/self/mountinfo";
 /// What of it must be the same each time.
@@ -67,16 +95,17 @@ pub(super) fn trials() -> Vec<Trial> {
         old_kernels,
     )];
     for (what, actions) in [("is the last of its process", &[KILL][..]), ("fails", &ERRORS[..])] {
-        for (wall, setting) in [("", ""), (", without a wall", "wall = \"none\"\n")] {
+        for way in WAYS {
+            let Way { name: by, .. } = way;
             if !full || is_isolated() {
-                let name = format!("a system call that {what} leaves nothing and weakens nothing{wall}");
-                trials.push(call_trial(name, actions, setting, Part::Sample));
+                let name = format!("a system call that {what} leaves nothing and weakens nothing{by}");
+                trials.push(call_trial(name, actions, way, Part::Sample));
             }
             for part in (0..PARTS).filter(|_| full || is_isolated()) {
                 let name = format!(
-                    "every system call that {what} leaves nothing and weakens nothing{wall}, part {part}"
+                    "every system call that {what} leaves nothing and weakens nothing{by}, part {part}"
                 );
-                trials.push(call_trial(name, actions, setting, Part::Of(part)));
+                trials.push(call_trial(name, actions, way, Part::Of(part)));
             }
         }
     }
@@ -104,9 +133,9 @@ fn old_kernels() -> Verdict {
     Ok(())
 }
 
-fn call_trial(name: String, actions: &'static [&'static str], setting: &'static str, part: Part) -> Trial {
+fn call_trial(name: String, actions: &'static [&'static str], way: Way, part: Part) -> Trial {
     isolated(name, &[Needs::Root, Needs::Tool("strace")], HostMounts::Shared, move || {
-        calls(actions, setting, part)
+        calls(actions, way, part)
     })
 }
 
@@ -119,11 +148,22 @@ enum Part {
 /// A system call: its name, and which of its process's calls of that name it is.
 pub(super) type Call = (String, usize);
 
-fn calls(actions: &[&str], setting: &str, part: Part) -> Verdict {
+fn calls(actions: &[&str], way: Way, part: Part) -> Verdict {
     let world = World::new()?;
-    world.map(setting, "")?;
+    world.map(way.setting, "")?;
     let map = world.path("map.toml").to_string_lossy().into_owned();
     let arguments = ["--config", &map, "--user", USER, "--", "sh", "-c", TELL];
+    let mut other = None;
+    if way.joins {
+        let other = other.insert(
+            world
+                .enter(["--user", USER, "--", "sh", "-c", "echo here; read line"])?
+                .piped_input()
+                .within(OTHER_LIMIT)
+                .start()?,
+        );
+        other.expect("here\n")?;
+    }
     let usual = Run::new(SESSION_ENTER).args(arguments).finish()?.output()?;
     let walls = walls(&usual);
     ensure!(walls.len() > WALLS.len() + 5, "too little to compare: {walls:?}");
@@ -157,6 +197,10 @@ fn calls(actions: &[&str], setting: &str, part: Part) -> Verdict {
         }));
     }
     ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
+    let Some(mut other) = other else { return Ok(()) };
+    // Whatever became of those who joined it, it is there, and ends as it does.
+    other.write(b"\n")?;
+    other.finish()?.output()?;
     Ok(())
 }
 
@@ -182,8 +226,12 @@ fn check(outcome: &Outcome, walls: &BTreeSet<String>) -> Verdict {
 fn walls(told: &str) -> BTreeSet<String> {
     let line = |line: &str| match line.split_once(" - ") {
         Some((mount, filesystem)) => {
-            // Without the mount's and its parent's number and the device.
-            let mount: Vec<&str> = mount.split(' ').skip(3).collect();
+            // Without the mount's and its parent's number, the device, and the numbers of groups of peers.
+            let unnumbered = |field: &'_ str| match field.split_once(':') {
+                Some((tag @ ("shared" | "master" | "propagate_from"), _)) => tag.to_owned(),
+                _ => field.to_owned(),
+            };
+            let mount: Vec<String> = mount.split(' ').skip(3).map(unnumbered).collect();
             Some(format!("{} - {}", mount.join(" "), filesystem.split(' ').next().unwrap_or_default()))
         }
         // The child of a session's own process 1. Any other number differs each time.
