@@ -26,6 +26,7 @@
     reason = "nothing is reached from outside of a test; `pub` is what other files may use"
 )]
 
+mod attacks;
 mod audited;
 mod badinput;
 mod badsource;
@@ -68,6 +69,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn trials() -> Vec<Trial> {
     [
+        attacks::trials(),
         audited::trials(),
         badinput::trials(),
         badsource::trials(),

@@ -14,8 +14,11 @@ use session_sandbox::model::subject::Door;
 
 use crate::support::{HostMounts, Needs, Run, Running, User, Verdict, World, ensure, isolated, users};
 
-/// How often the victim tries.
-const ATTEMPTS: usize = 50_000;
+/// How often the victim tries; with `SESSION_SANDBOX_LONG=1` twenty times as often.
+fn attempts() -> usize {
+    let long = std::env::var_os("SESSION_SANDBOX_LONG").is_some_and(|value| !value.is_empty());
+    if long { 1_000_000 } else { 50_000 }
+}
 
 pub fn trials() -> Vec<Trial> {
     const NEEDS: &[Needs] = &[Needs::Root, Needs::OrdinaryUser];
@@ -153,7 +156,7 @@ struct Count {
 /// Opens again and again, and counts how often it is the attacker's place that was opened.
 fn wins(forbidden: u64, open: impl Fn() -> Option<OwnedFd>) -> Count {
     let mut count = Count::default();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..attempts() {
         match open().map(|place| rustix::fs::fstat(&place)) {
             Some(Ok(status)) if status.st_ino == forbidden => count.wins += 1,
             Some(Ok(_)) => count.opened += 1,
@@ -164,10 +167,11 @@ fn wins(forbidden: u64, open: impl Fn() -> Option<OwnedFd>) -> Count {
 }
 
 /// A process that exchanges `own` and `link` for as long as this value lives.
-struct Attacker(libc::pid_t);
+pub struct Attacker(libc::pid_t);
 
 impl Attacker {
-    fn start(play: &Path, user: &User) -> Result<Self, Failed> {
+    /// Starts it, as this user.
+    pub fn start(play: &Path, user: &User) -> Result<Self, Failed> {
         let (own, link) = (play.join("own"), play.join("link"));
         // SAFETY: this process has one thread.
         match unsafe { libc::fork() } {

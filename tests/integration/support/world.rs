@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use libtest_mimic::Failed;
+use rustix::mount::UnmountFlags;
 
 use super::{Probe, Run, User, own_program};
 
@@ -159,9 +160,23 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // What a test mounted in it would be gone with the mount table of an isolated test; elsewhere none mounts.
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+        // Removing goes into whatever is mounted below, the host's own folders perhaps.
+        if let Err(error) = unmount_below(&self.folder).and_then(|()| std::fs::remove_dir_all(&self.folder)) {
             eprintln!("{:?} is left behind: {error}", self.folder);
         }
     }
+}
+
+/// Takes away all that is mounted below a folder; an error when something stays.
+fn unmount_below(folder: &Path) -> std::io::Result<()> {
+    let points = || -> std::io::Result<Vec<PathBuf>> {
+        let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+        let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+        Ok(points.filter(|point| point.starts_with(folder)).collect())
+    };
+    for point in points()?.iter().rev() {
+        rustix::mount::unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
+    }
+    let left = points()?;
+    if left.is_empty() { Ok(()) } else { Err(std::io::Error::other(format!("still mounted: {left:?}"))) }
 }
