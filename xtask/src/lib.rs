@@ -12,6 +12,7 @@
 mod bash;
 mod fish;
 mod mdoc;
+pub mod mutants;
 mod page;
 mod template;
 mod zsh;
@@ -54,6 +55,19 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Something else could not be done with a file or a program.
+    #[error("{doing} {}", path.display())]
+    Other {
+        /// What.
+        doing: &'static str,
+        /// With which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The list of mutants is not as it should be.
+    #[error("{0}")]
+    Mutants(String),
     /// The marks of a page are not as they should be.
     #[error("{page}: {problem}")]
     Marks {
@@ -62,6 +76,12 @@ pub enum Error {
         /// What is wrong with them.
         problem: String,
     },
+}
+
+impl Error {
+    fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Other { doing, path: path.to_owned(), source }
+    }
 }
 
 /// A file as it should be.

@@ -1,5 +1,5 @@
 //! `cargo xtask generate` writes what follows from the programs' definitions, `cargo xtask check` looks whether it is
-//! there.
+//! there, `cargo xtask mutants` shows that known flaws would be noticed.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that tells a developer what it did")]
 
@@ -7,7 +7,9 @@ use std::error::Error as _;
 use std::process::ExitCode;
 
 const USAGE: &str = "Usage: cargo xtask generate    write manual pages and completions
-       cargo xtask check       say which of them differ from the programs' definitions";
+       cargo xtask check       say which of them differ from the programs' definitions
+       cargo xtask mutants [ID...]
+                               put each known flaw into a copy of the sources, and say whether a test fails";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -15,6 +17,7 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["generate"] => generate(),
         ["check"] => check(),
+        ["mutants", ref ids @ ..] => mutants(ids),
         ["--help"] => {
             println!("{USAGE}");
             Ok(true)
@@ -53,4 +56,42 @@ fn check() -> Result<bool, xtask::Error> {
         eprintln!("run `cargo xtask generate`, look at what it changes, and commit that");
     }
     Ok(differences.is_empty())
+}
+
+fn mutants(ids: &[&str]) -> Result<bool, xtask::Error> {
+    use xtask::mutants::{Copy, Verdict, list};
+    let mut mutants = list(xtask::root())?;
+    if let Some(unknown) = ids.iter().find(|id| !mutants.iter().any(|mutant| mutant.id == **id)) {
+        eprintln!("there is no mutant called {unknown}");
+        return Ok(false);
+    }
+    mutants.retain(|mutant| ids.is_empty() || ids.contains(&mutant.id.as_str()));
+    let copy = Copy::make(xtask::root())?;
+    let broken = copy.broken_tests(&mutants)?;
+    for test in &broken {
+        eprintln!("without any flaw there is no such test, or it does not pass: {test}");
+    }
+    if !broken.is_empty() {
+        return Ok(false);
+    }
+    let mut caught = 0;
+    for mutant in &mutants {
+        let verdict = copy.try_one(mutant)?;
+        caught += usize::from(verdict == Verdict::Caught);
+        println!("{:10} {:28} {}", word(&verdict), mutant.id, mutant.caught_by);
+        if let Verdict::Untried(said) = verdict {
+            println!("{said}");
+        }
+    }
+    println!("{} mutants, {caught} caught", mutants.len());
+    Ok(caught == mutants.len())
+}
+
+fn word(verdict: &xtask::mutants::Verdict) -> &'static str {
+    use xtask::mutants::Verdict;
+    match verdict {
+        Verdict::Caught => "caught",
+        Verdict::Escaped => "ESCAPED",
+        Verdict::Untried(_) => "UNTRIED",
+    }
 }
