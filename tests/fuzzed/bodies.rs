@@ -72,7 +72,11 @@ pub(crate) fn map(bytes: &[u8]) {
         Ok(policy) => {
             for profile in &policy.profiles {
                 for rule in &profile.mounts {
-                    assert!(rule.target.expand_text(&bob()).is_ok_and(|target| !target.is_empty()));
+                    // A variable may have no value for this login, which refuses it.
+                    assert!(
+                        rule.target.expand_text(&bob()).is_ok_and(|target| target.starts_with('/'))
+                            || rule.target.variables().next().is_some()
+                    );
                 }
             }
             assert_eq!(config::parse(&layers).ok(), Some(policy), "read twice, the same");
