@@ -95,6 +95,7 @@ pub mod plan;
 pub mod registry;
 pub mod run;
 pub mod scripts;
+pub mod selftest;
 pub mod setup;
 pub mod sys;
 

@@ -302,6 +302,34 @@ const AUDIT: Command = Command {
     ],
 };
 
+const SELFTEST: Command = Command {
+    name: "selftest",
+    usage: &["[OPTION...] [--mode namespace | chroot] [--json]"],
+    about: "Try the known attacks on a session, and say which were stopped",
+    details: &[
+        "Programs of ours with the user's rights try to get out of a view like the login's and to gain rights there: at a \
+         file and a process outside that are there for it, by processes, mounts, devices, system calls, and once more as \
+         root of a user namespace. Without --user it is a user that nobody is. What does not need a view to be stopped is \
+         told apart. Nothing is left behind. Needs root.",
+    ],
+    words: Words::None,
+    options: &[
+        Flag::with("user", "NAME", Hint::User, "Whose session; without it, that of a user made for this"),
+        DOOR[1],
+        DOOR[2],
+        DOOR[3],
+        PROFILE,
+        CONFIG,
+        Flag::with("mode", "MODE", Hint::OneOf(&["namespace", "chroot"]), "How the root is switched"),
+        JSON,
+    ],
+    status: Some("0 when no attack got through, 1 when one did, 125 when they could not be tried"),
+    examples: &[
+        example("selftest", "does the map in place hold, on this host and kernel?"),
+        example("selftest --user bob --service sshd", "as bob, when he comes by ssh"),
+    ],
+};
+
 const DISCOVER: Command = Command {
     name: "discover",
     usage: &["[--root DIR]"],
@@ -386,8 +414,8 @@ pub static SESSIONCTL: Program = Program {
     usage: &[],
     details: &[],
     commands: &[
-        PLAN, WHY, CAN, DIFF, CHECK, AUDIT, DISCOVER, IMPORT, LIST, BEGIN, ENTER, END, RECOVER, GC, SCRIPTS,
-        SETUP, DOCTOR,
+        PLAN, WHY, CAN, DIFF, CHECK, AUDIT, SELFTEST, DISCOVER, IMPORT, LIST, BEGIN, ENTER, END, RECOVER, GC,
+        SCRIPTS, SETUP, DOCTOR,
     ],
     words: Words::None,
     options: &[HELP, VERSION],

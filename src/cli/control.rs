@@ -10,6 +10,7 @@ use crate::compat::Kind;
 use crate::error::{Error, ErrorKind};
 use crate::explain::can::Deed;
 use crate::model::path::AbsPath;
+use crate::model::policy::Mode;
 use crate::model::setup::Method;
 use crate::model::subject::Door;
 
@@ -69,6 +70,15 @@ pub enum Control {
         strict: bool,
         /// `text`, `json` or `sarif`.
         format: String,
+    },
+    /// Try the known attacks on a session.
+    Selftest {
+        /// On which login's; without a user, that of one that nobody is.
+        login: Login,
+        /// This root switch instead of the profile's.
+        mode: Option<Mode>,
+        /// As JSON.
+        json: bool,
     },
     /// Write another program's configuration as a map.
     Import {
@@ -299,6 +309,14 @@ fn mean(typed: Typed) -> Result<Control, Error> {
             strict: typed.has("strict"),
             format: typed.text("format").unwrap_or_else(|| "text".to_owned()),
         }),
+        "selftest" => {
+            let mode = match typed.value("mode") {
+                Some("chroot") => Some(Mode::Chroot),
+                Some(_) => Some(Mode::Namespace),
+                None => None,
+            };
+            Ok(Control::Selftest { login: login(&typed)?, mode, json })
+        }
         "discover" => Ok(Control::Discover(root(&typed)?)),
         "recover" => Ok(Control::Recover),
         "gc" => Ok(Control::Gc { json }),
@@ -430,65 +448,4 @@ fn usage(typed: &Typed, message: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(words: &[&str]) -> Result<Control, String> {
-        let words = std::iter::once("sessionctl").chain(words.iter().copied()).map(OsString::from);
-        read(words).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_commands_own_options_stay_its_own() {
-        let expected = Control::Enter {
-            whose: Whose::User("bob".to_owned()),
-            as_root: true,
-            config: None,
-            command: ["ls", "--user", "x", "--json"].map(OsString::from).to_vec(),
-        };
-        assert_eq!(
-            words(&["enter", "--user", "bob", "--as-root", "ls", "--user", "x", "--json"]),
-            Ok(expected)
-        );
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        for wrong in [
-            &[][..],
-            &["lst"],
-            &["end"],
-            &["end", "--user", "bob", "--view", "x"],
-            &["end", "--view", "../prepared"],
-            &["end", "--user", "bob", "--as-root"],
-            &["end", "--user", "bob", "now"],
-            &["list", "--user", "bob"],
-            &["gc", "--frobnicate"],
-            &["enter", "--json", "--user", "bob"],
-            &["setup"],
-            &["setup", "--method", "upstart"],
-            &["setup", "--method", "pam", "--json"],
-            &["setup", "--method", "pam", "--root", "image"],
-            &["setup", "--method", "pam", "--user", "bob"],
-            &["begin"],
-            &["begin", "--user", "bob", "--view", "x"],
-            &["recover", "--user", "bob"],
-            &["end", "--user", "bob", "--session", "Session1"],
-            &["end", "--user", "bob", "--service", "x"],
-            &["scripts", "--user", "bob"],
-            &["scripts", "--test", "--json"],
-            &["list", "--session", "Session1"],
-            &["doctor", "--undo"],
-            &["doctor", "now"],
-            &["list", "--root", "/image"],
-        ] {
-            assert!(words(wrong).is_err(), "{wrong:?} was taken");
-        }
-        assert_eq!(words(&["list", "--json"]), Ok(Control::List { json: true }));
-        let root = AbsPath::new("/image").ok();
-        assert_eq!(
-            words(&["setup", "--method", "pam", "--undo", "--root", "/image"]),
-            Ok(Control::Setup { method: Method::Pam, undo: true, dry_run: false, root })
-        );
-    }
-}
+mod tests;

@@ -29,6 +29,6 @@ pub use scripts::{
     Unfit, any_script, check_pam_script, check_script, gate_is_open, list_scripts, load_script_policy,
 };
 pub use source::Sources;
-pub use subject::{subject, subject_of_caller, subject_of_uid};
+pub use subject::{subject, subject_of_caller, subject_of_uid, throw_away};
 pub use users::{Census, login_users};
 pub use walk::{Trust, WalkError, walk, walk_below};

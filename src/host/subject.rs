@@ -37,6 +37,28 @@ pub fn subject_of_uid(uid: u32, door: Door) -> Result<Subject, Error> {
     }
 }
 
+/// A user that nobody is: an id that the host knows no name for and that no process has, no groups, this home directory.
+/// The ids tried are those that systemd lends to services, from the highest down.
+pub fn throw_away(door: Door, home: AbsPath) -> Result<Subject, Error> {
+    for uid in (61_184..=65_519).rev() {
+        let is_known = sys::user::by_uid(uid).map_err(name_service)?.is_some()
+            || sys::user::group_name(uid).map_err(name_service)?.is_some();
+        let failed = |error| Error::new(ErrorKind::Host, "cannot look for processes").caused_by(error);
+        if !is_known && sys::process::owned_by(uid).map_err(failed)?.is_empty() {
+            let account = Account {
+                name: "session-selftest".to_owned(),
+                uid,
+                gid: uid,
+                home: Some(home.to_string()),
+                shell: Some("/bin/sh".to_owned()),
+            };
+            return with_groups(account, vec![uid], None, door);
+        }
+    }
+    Err(Error::new(ErrorKind::Host, "there is no user id left for a user that nobody is")
+        .help("name a user with --user"))
+}
+
 fn name_service(error: sys::Error) -> Error {
     Error::new(ErrorKind::Host, "the user database cannot be read")
         .caused_by(error)

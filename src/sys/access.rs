@@ -1,6 +1,6 @@
 //! Looking at something without doing anything with it: what it is called, what it lies on, who may do what.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
@@ -49,6 +49,12 @@ pub fn name_of(fd: BorrowedFd<'_>) -> Result<String> {
 pub fn open_to_read(path: &str) -> Result<OwnedFd> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::new(format!("open({path:?})"), errno))
+}
+
+/// What such a file says, of which nobody needs more than the letters.
+pub fn text_of(path: &str) -> Result<String> {
+    let text = super::path::read_open(open_to_read(path)?.as_fd())?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The number that `mountinfo` gives the mount that `fd` is on. It may be given again after an unmount.

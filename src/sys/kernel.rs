@@ -106,13 +106,16 @@ pub fn has_user_namespaces() -> bool {
 
 /// A number that is new at every boot.
 pub fn boot_id() -> super::Result<String> {
-    const FILE: &str = "/proc/sys/kernel/random/boot_id";
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(FILE)
-        .and_then(|mut file| file.read_to_string(&mut text))
-        .map_err(|error| super::Error::new(format!("read({FILE:?})"), error))?;
-    Ok(text.trim().to_owned())
+    word_in("/proc/sys/kernel/random/boot_id")
+}
+
+/// A name that nothing else has, and nobody guesses.
+pub fn random_name() -> super::Result<String> {
+    word_in("/proc/sys/kernel/random/uuid")
+}
+
+fn word_in(file: &str) -> super::Result<String> {
+    super::access::text_of(file).map(|text| text.trim().to_owned())
 }
 
 /// What one mount takes in the kernel, in bytes, as its allocator counts (`/proc/slabinfo`, which only root reads);

@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod append;
+pub mod attempt;
 pub mod capability;
 pub mod durable;
 pub mod fd;

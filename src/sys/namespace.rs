@@ -9,6 +9,11 @@ pub fn unshare_mounts() -> Result<()> {
     unshare(UnshareFlags::NEWNS)
 }
 
+/// Gives this process a user namespace of its own, in which it has every capability.
+pub fn unshare_users() -> Result<()> {
+    unshare(UnshareFlags::NEWUSER)
+}
+
 fn unshare(flags: UnshareFlags) -> Result<()> {
     // SAFETY: CLONE_FILES is never among the flags, so descriptors that other parts of the program hold stay valid;
     // the other flags change no memory and no descriptor.

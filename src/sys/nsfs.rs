@@ -110,6 +110,12 @@ pub fn mount_count(fd: BorrowedFd<'_>) -> Option<u32> {
 
 /// The handle of the namespace behind `fd`; `None` where the kernel gives none (before 6.18).
 pub fn handle(fd: BorrowedFd<'_>) -> Option<Handle> {
+    // A kernel may know how to make a handle and not how to open it: only one that opens is one.
+    file_handle(fd).filter(|handle| matches!(open_handle(handle), Ok(Some(_))))
+}
+
+/// The handle of the file behind `fd`, of whatever file system; `None` where it gives none.
+pub fn file_handle(fd: BorrowedFd<'_>) -> Option<Handle> {
     let length = u32::try_from(HANDLE_MAX).ok()?;
     let mut raw = RawHandle { length, kind: 0, bytes: [0; HANDLE_MAX] };
     let mut mount = 0;
@@ -124,23 +130,31 @@ pub fn handle(fd: BorrowedFd<'_>) -> Option<Handle> {
             libc::AT_EMPTY_PATH,
         )
     };
-    let handle =
-        Handle { kind: raw.kind, bytes: raw.bytes.get(..usize::try_from(raw.length).ok()?)?.to_vec() };
-    // A kernel may know how to make a handle and not how to open it: only one that opens is one.
-    (result == 0 && matches!(open_handle(&handle), Ok(Some(_)))).then_some(handle)
+    let bytes = raw.bytes.get(..usize::try_from(raw.length).ok()?)?.to_vec();
+    (result == 0).then_some(Handle { kind: raw.kind, bytes })
 }
 
 /// Opens a namespace by its handle; `None` when it lives no more.
 pub fn open_handle(handle: &Handle) -> Result<Option<OwnedFd>> {
-    let failed = |errno: Errno| Error::new(format!("open_by_handle_at(nsfs, {handle:?})"), errno);
+    open_on(NSFS_ROOT, handle)
+}
+
+/// Opens a file by its handle, on the file system that `place` lies on; `None` when there is no such file.
+pub fn open_file_handle(place: BorrowedFd<'_>, handle: &Handle) -> Result<Option<OwnedFd>> {
+    open_on(place.as_raw_fd(), handle)
+}
+
+fn open_on(filesystem: libc::c_int, handle: &Handle) -> Result<Option<OwnedFd>> {
+    let failed = |errno: Errno| Error::new(format!("open_by_handle_at({filesystem}, {handle:?})"), errno);
     let mut raw = RawHandle { length: 0, kind: handle.kind, bytes: [0; HANDLE_MAX] };
     let room = raw.bytes.get_mut(..handle.bytes.len()).ok_or_else(|| failed(Errno::INVAL))?;
     room.copy_from_slice(&handle.bytes);
     raw.length = u32::try_from(handle.bytes.len()).map_err(|_| failed(Errno::INVAL))?;
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     // SAFETY: the structure holds as many bytes as it says, and the call does not keep it.
-    let result =
-        unsafe { libc::syscall(libc::SYS_open_by_handle_at, NSFS_ROOT, std::ptr::from_mut(&mut raw), flags) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_open_by_handle_at, filesystem, std::ptr::from_mut(&mut raw), flags)
+    };
     match i32::try_from(result) {
         Ok(fd @ 0..) => {
             // SAFETY: the kernel has just made this descriptor for nobody else.

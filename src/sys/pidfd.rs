@@ -56,6 +56,13 @@ pub fn start_time(pid: i32) -> Result<Option<u64>> {
     Ok(Some(started))
 }
 
+/// Where in its memory a process's environment begins; `None` when there is no such process, and 0 for whoever may not
+/// look into it.
+pub fn environment_address(pid: i32) -> Result<Option<usize>> {
+    let Some(text) = stat(pid)? else { return Ok(None) };
+    Ok(field(&text, 50).and_then(|address: u64| usize::try_from(address).ok()))
+}
+
 /// The number of a process's parent, and what the process is called, 15 bytes of it; `None` when there is none.
 pub fn parent_and_name(pid: i32) -> Result<Option<(i32, String)>> {
     let Some(text) = stat(pid)? else { return Ok(None) };

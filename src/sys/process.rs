@@ -99,9 +99,8 @@ pub fn from_child(work: impl FnOnce(BorrowedFd<'_>)) -> Result<(Vec<u8>, Option<
 /// (`CONFIG_PROC_CHILDREN`).
 pub fn children_of(pid: i32) -> Vec<i32> {
     let path = format!("/proc/{pid}/task/{pid}/children");
-    let file = super::access::open_to_read(&path);
-    let text = file.and_then(|file| super::path::read_open(file.as_fd())).unwrap_or_default();
-    String::from_utf8_lossy(&text).split_whitespace().filter_map(|number| number.parse().ok()).collect()
+    let text = super::access::text_of(&path).unwrap_or_default();
+    text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
 /// Starts a child that is to become another program, and waits until it has, or has ended: like `vfork`, which saves

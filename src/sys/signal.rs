@@ -70,6 +70,20 @@ pub fn ignore_requests_to_end() -> Result<()> {
     Ok(())
 }
 
+/// Lets no signal through that can be kept out.
+pub fn block_all() -> Result<()> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)
+        .map_err(|errno| Error::new("sigprocmask(SIG_SETMASK, all)", errno))
+}
+
+/// Has the process with this number been sent `signal`, which it blocks?
+pub fn is_pending(pid: rustix::process::Pid, signal: i32) -> Result<bool> {
+    let text = super::access::text_of(&format!("/proc/{}/status", pid.as_raw_nonzero()))?;
+    let sets = ["SigPnd:", "ShdPnd:"].map(|name| text.lines().find_map(|line| line.strip_prefix(name)));
+    let sets = sets.into_iter().flatten().filter_map(|set| u64::from_str_radix(set.trim(), 16).ok());
+    Ok(sets.fold(0, |all, set| all | set) >> (signal - 1) & 1 == 1)
+}
+
 /// Lets every signal through.
 pub fn unblock_all() -> Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)

@@ -59,6 +59,7 @@ mod realwork;
 mod rootless;
 mod schrooted;
 mod scripts;
+mod selftested;
 mod sharing;
 mod support;
 mod terminal;
@@ -71,6 +72,7 @@ fn trials() -> Vec<Trial> {
     [
         attacks::trials(),
         audited::trials(),
+        selftested::trials(),
         badinput::trials(),
         badsource::trials(),
         begun::trials(),

@@ -16,7 +16,7 @@ function __sessionctl_at
                     set -e words[1]
                     set only_words yes
                     continue
-                case --user --service --tty --rhost --profile --config --chroot-conf --chroot-options --namespace-conf --namespace-options --view --session --pid --format --root --from --method
+                case --user --service --tty --rhost --profile --config --chroot-conf --chroot-options --namespace-conf --namespace-options --view --session --pid --format --mode --root --from --method
                     set -e words[1]
                     set -q words[1]; and set -e words[1]
                     continue
@@ -71,6 +71,7 @@ complete -c sessionctl -n '__sessionctl_is ""' -a can -d 'Tell whether a user\'s
 complete -c sessionctl -n '__sessionctl_is ""' -a diff -d 'Compare what is mounted in a living view with what the map says now'
 complete -c sessionctl -n '__sessionctl_is ""' -a check -d 'Show everything that is wrong with a map, before somebody logs in'
 complete -c sessionctl -n '__sessionctl_is ""' -a audit -d 'Look for ways out of a user\'s session, from inside'
+complete -c sessionctl -n '__sessionctl_is ""' -a selftest -d 'Try the known attacks on a session, and say which were stopped'
 complete -c sessionctl -n '__sessionctl_is ""' -a discover -d 'Write a map for this host, with comments, ready to be edited'
 complete -c sessionctl -n '__sessionctl_is ""' -a import -d 'Write another program\'s configuration again as a map'
 complete -c sessionctl -n '__sessionctl_is ""' -a list -d 'Show the views and sessions that live'
@@ -160,6 +161,17 @@ complete -c sessionctl -n '__sessionctl_is audit' -l strict -d 'Let warnings cou
 complete -c sessionctl -n '__sessionctl_is audit' -l format -x -a 'text json sarif' -d 'text, json or sarif'
 complete -c sessionctl -n '__sessionctl_is audit' -l help -d 'Print a summary'
 complete -c sessionctl -n '__sessionctl_is audit' -l version -d 'Print the version'
+
+complete -c sessionctl -n '__sessionctl_is selftest' -l user -x -a '(__fish_complete_users)' -d 'Whose session; without it, that of a user made for this'
+complete -c sessionctl -n '__sessionctl_is selftest' -l service -x -d 'The door: the name of a PAM service; without it, sshd'
+complete -c sessionctl -n '__sessionctl_is selftest' -l tty -x -d 'The terminal that the login comes on, without /dev/'
+complete -c sessionctl -n '__sessionctl_is selftest' -l rhost -x -d 'The host that the login comes from'
+complete -c sessionctl -n '__sessionctl_is selftest' -l profile -x -d 'Use this profile of the map, whatever matches'
+complete -c sessionctl -n '__sessionctl_is selftest' -l config -r -F -d 'Read this map, and no other'
+complete -c sessionctl -n '__sessionctl_is selftest' -l mode -x -a 'namespace chroot' -d 'How the root is switched'
+complete -c sessionctl -n '__sessionctl_is selftest' -l json -d 'For programs'
+complete -c sessionctl -n '__sessionctl_is selftest' -l help -d 'Print a summary'
+complete -c sessionctl -n '__sessionctl_is selftest' -l version -d 'Print the version'
 
 complete -c sessionctl -n '__sessionctl_is discover' -l root -x -a '(__fish_complete_directories (string replace -r -- "^--[^=]*=" "" (commandline -ct)))' -d 'The host whose root is DIR, for whoever builds images'
 complete -c sessionctl -n '__sessionctl_is discover' -l help -d 'Print a summary'

@@ -6,6 +6,7 @@ mod check;
 mod diff;
 mod explain;
 mod import;
+mod selftest;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -74,6 +75,10 @@ fn control() -> Result<u8, Error> {
             must_be_root(None)?;
             return explain::audit(&login, strict, &format);
         }
+        Control::Selftest { login, mode, json } => {
+            must_be_root(None)?;
+            return selftest::selftest(&login, mode, json);
+        }
         Control::Import { kind, file } => return import::import(kind, &file),
         Control::Discover(root) => return print(&discover::discover(root.as_ref())?),
         Control::Begin(begin) => {
@@ -111,6 +116,7 @@ fn control() -> Result<u8, Error> {
         | Control::Can(..)
         | Control::Check { .. }
         | Control::Audit { .. }
+        | Control::Selftest { .. }
         | Control::Discover(_)
         | Control::Import { .. }
         | Control::Diff { .. }

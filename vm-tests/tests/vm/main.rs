@@ -28,22 +28,24 @@ mod scripts;
 mod stacks;
 mod suite;
 mod tellers;
+mod walls;
 mod watchd;
 
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
-use vm_tests::Kernel;
+use vm_tests::{Kernel, product};
 
 use suite::Suite;
 
 fn suites() -> Vec<Suite> {
     vec![
         Suite::new("boots", boots::checks).with_payload(boots::payload).once(),
-        Suite::new("doors", doors::checks).with_payload(doors::payload),
+        Suite::new("walls", walls::checks).with_payload(product::payload),
+        Suite::new("doors", doors::checks).with_payload(doors::payload).once_unless_asked(),
         Suite::new("admins", admins::checks).with_payload(admins::payload).once_unless_asked(),
         Suite::new("stacks", stacks::checks).with_payload(stacks::payload).once_unless_asked(),
-        Suite::new("abuse", abuse::checks).with_payload(abuse::payload),
+        Suite::new("abuse", abuse::checks).with_payload(abuse::payload).once_unless_asked(),
         Suite::new("scripts", scripts::checks).with_payload(scripts::payload).once_unless_asked(),
         Suite::new("tellers", tellers::checks).with_payload(tellers::payload).once(),
         Suite::new("watchd", watchd::checks).with_payload(watchd::payload).once(),
