@@ -19,18 +19,28 @@ use session_sandbox::scripts::name::read as read_script_name;
 use session_sandbox::scripts::{journal, variables};
 use session_sandbox::setup::pam_stack;
 
+/// The PAM module is a library that only PAM loads; this part of it needs nothing else of it.
+#[allow(
+    dead_code,
+    unexpected_cfgs,
+    reason = "what is read is looked at in part; the module has a feature for its tests"
+)]
+#[path = "../../crates/pam-session-sandbox/src/options.rs"]
+mod module_options;
+
 /// What is done with the bytes.
 pub(crate) type Body = fn(&[u8]);
 
 /// Every reader, under the name of its fuzz target and of the folder of what was kept for it.
 #[allow(dead_code, reason = "a fuzz target calls one of them by its name")]
-pub(crate) const ALL: [(&str, Body); 15] = [
+pub(crate) const ALL: [(&str, Body); 16] = [
     ("chroot_conf", chroot_conf),
     ("command_line", command_line),
     ("door_messages", door_messages),
     ("imports", imports),
     ("journal_lines", journal_lines),
     ("map", map),
+    ("module_arguments", module_arguments),
     ("mountinfo", mountinfo),
     ("names", names),
     ("namespace_conf", namespace_conf),
@@ -268,6 +278,28 @@ pub(crate) fn command_line(bytes: &[u8]) {
         let said = wrong.to_string();
         assert!(!said.is_empty() && is_harmless(&said), "{said:?}");
     }
+}
+
+/// The arguments of the PAM module: no mistake in one of them lets anybody in whom the others keep out.
+pub(crate) fn module_arguments(bytes: &[u8]) {
+    use module_options::{NotFound, OnError, Options};
+    let text = String::from_utf8_lossy(bytes);
+    let words: Vec<&str> = text.split('\0').collect();
+    let options = Options::of(words.iter().copied());
+    let says = |word: &str| words.contains(&word);
+    assert!(options.on_error == OnError::Deny || says("onerr=host"), "{options:?}");
+    assert!(options.not_found == NotFound::Ignore || says("notfound=deny"), "{options:?}");
+    assert!(options.helper.is_absolute() && !options.break_glass.is_empty(), "{options:?}");
+    for path in [&options.config, &options.scripts_config].into_iter().flatten() {
+        assert!(path.starts_with('/'), "{options:?}");
+    }
+    // A line meant for another module is read by that module's words.
+    assert!(options.other_module.is_some() || options.words.is_empty(), "{options:?}");
+    // Each word is one that is known, one of another module's, or a mistake.
+    let is_known = |word: &&str| Options::of(std::iter::once(*word)).mistake.is_none();
+    let all_known = words.iter().all(is_known);
+    assert!(options.mistake.is_none() || !all_known, "{options:?}");
+    assert!(options.mistake.is_some() || all_known || options.other_module.is_some(), "{options:?}");
 }
 
 /// The first bytes of a script.
