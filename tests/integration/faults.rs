@@ -7,9 +7,11 @@
 //! | the supervisor, or process 1 of the session, is killed before and after each step | here |
 //! | the supervisor is killed at any moment | here |
 //! | each system call fails, or is the last one | `calls.rs` |
+//! | each system call of a login by PAM, of `gc` and of `end` fails, or is the last | `doors.rs` |
 //! | `--prepare` and `--release` are killed at each system call | `prepared.rs` |
 
 mod calls;
+mod doors;
 mod prepared;
 
 use std::collections::BTreeSet;
@@ -68,6 +70,7 @@ pub fn trials() -> Vec<Trial> {
         trials.push(isolated(name, &[Needs::Root], HostMounts::Shared, move || random_kills(word)));
     }
     trials.extend(calls::trials());
+    trials.extend(doors::trials());
     trials.extend(prepared::trials());
     trials
 }

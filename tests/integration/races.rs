@@ -12,7 +12,7 @@ use session_sandbox::model::facts::Look;
 use session_sandbox::model::path::AbsPath;
 use session_sandbox::model::subject::Door;
 
-use crate::support::{HostMounts, Needs, Run, Running, User, Verdict, World, ensure, isolated, users};
+use crate::support::{HostMounts, Needs, Run, Running, User, Verdict, World, ensure, isolated, tried, users};
 
 /// How often the victim tries; with `SESSION_SANDBOX_LONG=1` twenty times as often.
 fn attempts() -> usize {
@@ -29,6 +29,12 @@ pub fn trials() -> Vec<Trial> {
             NEEDS,
             HostMounts::Shared,
             swapped_source,
+        ),
+        isolated(
+            "a session whose source is swapped while it is entered shows that source or is refused",
+            NEEDS,
+            HostMounts::Shared,
+            swapped_at_entry,
         ),
         isolated(
             "nobody looks into a session's processes before they have become the user's program",
@@ -142,7 +148,55 @@ fn swapped_source() -> Verdict {
         let followed = matches!(look, Look::RootFollowing | Look::UserFollowing);
         ensure!(followed || count.opened > 0, "{look:?} never opened anything: {count:?}");
     }
-    Ok(())
+    tried("attempts of a race", attempts() * looks.len())?;
+    tried("attempts of a race by a careless victim, who lost some", attempts())
+}
+
+/// The same for whole sessions: what was looked at and what is mounted is one thing.
+fn swapped_at_entry() -> Verdict {
+    const ENTRIES: usize = 300;
+    let bob = users::bob()?;
+    let world = World::new()?;
+    std::fs::set_permissions(world.path("."), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let secret = world.directory("secret")?;
+    let play = world.directory("play")?;
+    for (folder, content) in [(secret.join("inner"), "secret"), (play.join("own/inner"), "own")] {
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("which"), content)?;
+    }
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    symlink(&secret, play.join("link"))?;
+    for place in [&play, &play.join("own"), &play.join("own/inner")] {
+        chown(place, Some(bob.uid), Some(bob.uid))?;
+    }
+    let source = play.join("own/inner");
+    world.map(
+        "",
+        &format!("[[profile.mount]]\ntarget = \"/data\"\nsource = {source:?}\nopen_as = \"user\"\n"),
+    )?;
+    let attacker = Attacker::start(&play, &bob)?;
+    // As it is done by hand, with a look before.
+    let mut careless = 0;
+    for _ in 0..ENTRIES {
+        let script = "test ! -L \"$1\" && mount --bind \"$1/inner\" /mnt && cat /mnt/which && umount /mnt";
+        let own = play.join("own");
+        let outcome = Run::new("sh").args(["-c", script, "sh"]).arg(&own).finish()?;
+        careless += usize::from(outcome.stdout == "secret");
+    }
+    let mut count = Count::default();
+    for _ in 0..ENTRIES {
+        let outcome = world.enter(["--user", &bob.name, "--", "cat", "/data/which"])?.finish()?;
+        match (outcome.code, outcome.stdout.as_str()) {
+            (Some(0), "own") => count.opened += 1,
+            (Some(125), "") => count.refused += 1,
+            _ => count.wins += 1,
+        }
+    }
+    drop(attacker);
+    ensure!(careless > 0, "inconclusive: whoever mounts by hand did not lose either");
+    ensure!(count.wins == 0, "{count:?}");
+    ensure!(count.opened > 0 && count.refused > 0, "inconclusive: {count:?}");
+    tried("sessions whose source is swapped while they are entered", ENTRIES)
 }
 
 /// What became of the attempts.

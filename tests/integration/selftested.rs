@@ -83,6 +83,7 @@ fn stopped() -> Verdict {
             let untried = if user.is_empty() { set(&[]) } else { set(&["map-root"]) };
             ensure_eq!(tried.ended("untried"), untried, "{mode} {user:?}: {}", outcome.stdout);
             ensure!(tried.0.len() >= 67, "only {} were tried", tried.0.len());
+            crate::support::tried("attacks", tried.0.len() - tried.ended("untried").len())?;
             // What this host stops without a view as well would be stopped in any case.
             let by_wall = tried.ended("stopped");
             for id in BY_WALL {

@@ -10,6 +10,7 @@
 )]
 
 mod bash;
+pub mod figures;
 mod fish;
 mod mdoc;
 pub mod mutants;
@@ -65,6 +66,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// There are no such figures.
+    #[error("{0}")]
+    Figures(String),
     /// The list of mutants is not as it should be.
     #[error("{0}")]
     Mutants(String),

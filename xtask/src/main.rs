@@ -1,5 +1,5 @@
 //! `cargo xtask generate` writes what follows from the programs' definitions, `cargo xtask check` looks whether it is
-//! there, `cargo xtask mutants` shows that known flaws would be noticed.
+//! there, `cargo xtask mutants` shows that known flaws would be noticed, and `cargo xtask figures` counts what was tried.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that tells a developer what it did")]
 
@@ -9,7 +9,9 @@ use std::process::ExitCode;
 const USAGE: &str = "Usage: cargo xtask generate    write manual pages and completions
        cargo xtask check       say which of them differ from the programs' definitions
        cargo xtask mutants [ID...]
-                               put each known flaw into a copy of the sources, and say whether a test fails";
+                               put each known flaw into a copy of the sources, and say whether a test fails
+       cargo xtask figures [PART...]
+                               try everything for as long as it takes, and count: hours";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +20,7 @@ fn main() -> ExitCode {
         ["generate"] => generate(),
         ["check"] => check(),
         ["mutants", ref ids @ ..] => mutants(ids),
+        ["figures", ref parts @ ..] => figures(parts),
         ["--help"] => {
             println!("{USAGE}");
             Ok(true)
@@ -85,6 +88,18 @@ fn mutants(ids: &[&str]) -> Result<bool, xtask::Error> {
     }
     println!("{} mutants, {caught} caught", mutants.len());
     Ok(caught == mutants.len())
+}
+
+fn figures(parts: &[&str]) -> Result<bool, xtask::Error> {
+    const MUTANTS: &str = "mutants";
+    let others: Vec<&str> = parts.iter().copied().filter(|part| *part != MUTANTS).collect();
+    let caught = if parts.is_empty() || parts.contains(&MUTANTS) { mutants(&[])? } else { true };
+    if !parts.is_empty() && others.is_empty() {
+        return Ok(caught);
+    }
+    let figures = xtask::figures::figures(xtask::root(), &others, |line| println!("==== {line}"))?;
+    println!("{figures}");
+    Ok(caught && figures.failed.is_empty())
 }
 
 fn word(verdict: &xtask::mutants::Verdict) -> &'static str {

@@ -10,7 +10,7 @@ use libtest_mimic::{Failed, Trial};
 
 use super::{RAN, Traces, USER};
 use crate::support::world::SESSION_ENTER;
-use crate::support::{HostMounts, Needs, Outcome, Run, Verdict, World, ensure, is_isolated, isolated};
+use crate::support::{HostMounts, Needs, Outcome, Run, Verdict, World, ensure, is_isolated, isolated, tried};
 
 /// The calls that put walls around a session. Each is tried.
 const BUILDERS: [&str; 14] = [
@@ -37,7 +37,7 @@ const RUN_LIMIT: Duration = Duration::from_secs(20);
 const OTHER_LIMIT: Duration = Duration::from_secs(600);
 /// The parts that a full run is done in, so that none takes longer than a test may.
 const PARTS: usize = 16;
-const KILL: &str = "signal=KILL";
+pub(super) const KILL: &str = "signal=KILL";
 /// What is said when those who wait for the user's program fail.
 const AFTERWARDS: [&str; 2] = ["cannot supervise the session", "process 1 of the session"];
 /// The errors that calls fail with: a sample has them in turn, a full run each for each call.
@@ -69,7 +69,7 @@ const WAYS: [Way; 6] = [
     Way { name: ", in a view that is joined", setting: "scope = \"user\"\n", joins: true },
 ];
 /// What the user's program tells about itself. It is started by a search along PATH, as most are.
-const TELL: &str = "echo the program ran; umask; exec cat /proc/self/status /proc/self/mountinfo";
+pub(super) const TELL: &str = "echo the program ran; umask; exec cat /proc/self/status /proc/self/mountinfo";
 /// What of it must be the same each time.
 const WALLS: [&str; 12] = [
     "Uid:",
@@ -87,26 +87,40 @@ const WALLS: [&str; 12] = [
 ];
 
 pub(super) fn trials() -> Vec<Trial> {
-    let full = std::env::var_os("SESSION_TESTS_FULL").is_some_and(|value| value == "1");
     let mut trials = vec![isolated(
         "a kernel without one of the calls that are needed is refused in one sentence",
         &[Needs::Root, Needs::Tool("strace")],
         HostMounts::Shared,
         old_kernels,
     )];
+    for way in WAYS {
+        let Way { name: by, .. } = way;
+        let ending = format!("leaves nothing and weakens nothing{by}");
+        trials.extend(sweep(&ending, &[Needs::Root, Needs::Tool("strace")], move |actions, part| {
+            calls(actions, way, part)
+        }));
+    }
+    trials
+}
+
+/// The trials in which each call of something is the last of its process, and in which each fails: a sample, or all of it
+/// when `SESSION_TESTS_FULL=1`.
+pub(super) fn sweep(
+    ending: &str,
+    needs: &'static [Needs],
+    run: impl Fn(&[&'static str], Part) -> Verdict + Send + Copy + 'static,
+) -> Vec<Trial> {
+    let full = std::env::var_os("SESSION_TESTS_FULL").is_some_and(|value| value == "1");
+    let mut trials = Vec::new();
     for (what, actions) in [("is the last of its process", &[KILL][..]), ("fails", &ERRORS[..])] {
-        for way in WAYS {
-            let Way { name: by, .. } = way;
-            if !full || is_isolated() {
-                let name = format!("a system call that {what} leaves nothing and weakens nothing{by}");
-                trials.push(call_trial(name, actions, way, Part::Sample));
-            }
-            for part in (0..PARTS).filter(|_| full || is_isolated()) {
-                let name = format!(
-                    "every system call that {what} leaves nothing and weakens nothing{by}, part {part}"
-                );
-                trials.push(call_trial(name, actions, way, Part::Of(part)));
-            }
+        let mut add = |name: String, part: Part| {
+            trials.push(isolated(name, needs, HostMounts::Shared, move || run(actions, part)));
+        };
+        if !full || is_isolated() {
+            add(format!("a system call that {what} {ending}"), Part::Sample);
+        }
+        for part in (0..PARTS).filter(|_| full || is_isolated()) {
+            add(format!("every system call that {what} {ending}, part {part}"), Part::Of(part));
         }
     }
     trials
@@ -133,14 +147,9 @@ fn old_kernels() -> Verdict {
     Ok(())
 }
 
-fn call_trial(name: String, actions: &'static [&'static str], way: Way, part: Part) -> Trial {
-    isolated(name, &[Needs::Root, Needs::Tool("strace")], HostMounts::Shared, move || {
-        calls(actions, way, part)
-    })
-}
-
+/// How much of it.
 #[derive(Clone, Copy)]
-enum Part {
+pub(super) enum Part {
     Sample,
     Of(usize),
 }
@@ -148,7 +157,7 @@ enum Part {
 /// A system call: its name, and which of its process's calls of that name it is.
 pub(super) type Call = (String, usize);
 
-fn calls(actions: &[&str], way: Way, part: Part) -> Verdict {
+fn calls(actions: &[&'static str], way: Way, part: Part) -> Verdict {
     let world = World::new()?;
     world.map(way.setting, "")?;
     let map = world.path("map.toml").to_string_lossy().into_owned();
@@ -172,20 +181,7 @@ fn calls(actions: &[&str], way: Way, part: Part) -> Verdict {
     ensure!(calls.len() > 150, "only {} calls", calls.len());
     // The kernel closes a descriptor also when it reports an error. Here the call would not be made at all.
     calls.retain(|(name, _)| actions[0] == KILL || name != "close");
-    let all: Vec<(&Call, &str)> = match part {
-        Part::Sample => {
-            let (by_all_means, others): (Vec<_>, Vec<_>) =
-                calls.iter().partition(|call| BUILDERS.contains(&call.0.as_str()));
-            let others = others.iter().step_by(others.len().div_ceil(SAMPLE)).copied();
-            others.chain(by_all_means).zip(actions.iter().copied().cycle()).collect()
-        }
-        Part::Of(part) => calls
-            .iter()
-            .flat_map(|call| actions.iter().map(move |action| (call, *action)))
-            .skip(part)
-            .step_by(PARTS)
-            .collect(),
-    };
+    let all = chosen(&calls, actions, part, SAMPLE);
     let before = Traces::now();
     let mut wrong = Vec::new();
     for (call, action) in &all {
@@ -197,6 +193,7 @@ fn calls(actions: &[&str], way: Way, part: Part) -> Verdict {
         }));
     }
     ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
+    tried(kind(actions), all.len())?;
     let Some(mut other) = other else { return Ok(()) };
     // Whatever became of those who joined it, it is there, and ends as it does.
     other.write(b"\n")?;
@@ -223,7 +220,7 @@ fn check(outcome: &Outcome, walls: &BTreeSet<String>) -> Verdict {
 }
 
 /// The lines that say what is around a program, without numbers that differ each time.
-fn walls(told: &str) -> BTreeSet<String> {
+pub(super) fn walls(told: &str) -> BTreeSet<String> {
     let line = |line: &str| match line.split_once(" - ") {
         Some((mount, filesystem)) => {
             // Without the mount's and its parent's number, the device, and the numbers of groups of peers.
@@ -248,10 +245,25 @@ fn strace(arguments: &[&str]) -> Run {
 
 /// Every call that a run makes, from the first one called `from` on: before it, nothing of ours has run.
 pub(super) fn traced_calls(world: &World, arguments: &[&str], from: &str) -> Result<Vec<Call>, Failed> {
+    traced_calls_of(world, SESSION_ENTER, arguments, from)
+}
+
+/// The same of another program.
+pub(super) fn traced_calls_of(
+    world: &World,
+    program: &str,
+    arguments: &[&str],
+    from: &str,
+) -> Result<Vec<Call>, Failed> {
     let file = world.path("trace").to_string_lossy().into_owned();
-    strace(&["-o", &file, SESSION_ENTER]).args(arguments).finish()?.output()?;
+    strace(&["-o", &file, program]).args(arguments).finish()?.output()?;
     let trace = std::fs::read_to_string(&file)?;
     std::fs::remove_file(&file)?;
+    Ok(calls_in(&trace, from))
+}
+
+/// The calls of a trace from the first one called `from` on, each with its place among those of that name.
+pub(super) fn calls_in(trace: &str, from: &str) -> Vec<Call> {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut calls = Vec::new();
@@ -270,12 +282,55 @@ pub(super) fn traced_calls(world: &World, arguments: &[&str], from: &str) -> Res
             calls.push((name.to_owned(), *count));
         }
     }
-    Ok(calls)
+    calls
 }
 
 /// Runs the program with something done to one call of each of its processes.
 pub(super) fn injected(call: &Call, action: &str, arguments: &[&str]) -> Result<Outcome, Failed> {
-    let (name, at) = call;
-    let inject = format!("inject={name}:{action}:when={at}");
-    strace(&["-o", "/dev/null", "-e", &inject, SESSION_ENTER]).args(arguments).finish()
+    injected_into(SESSION_ENTER, call, action, arguments)
+}
+
+/// The same with another program.
+pub(super) fn injected_into(
+    program: &str,
+    call: &Call,
+    action: &str,
+    arguments: &[&str],
+) -> Result<Outcome, Failed> {
+    let inject = injection(call, action);
+    strace(&["-o", "/dev/null", "-e", &inject, program]).args(arguments).finish()
+}
+
+/// What these are called where they are counted.
+pub(super) fn kind(actions: &[&str]) -> &'static str {
+    if actions == [KILL] { "kills at a system call" } else { "system calls that fail" }
+}
+
+/// As strace is told of it.
+pub(super) fn injection((name, at): &Call, action: &str) -> String {
+    format!("inject={name}:{action}:when={at}")
+}
+
+/// What is to be tried: each call of `calls` with one action in turn, as many as `SAMPLE` and all that change something;
+/// or, for a full run, a part of all calls with all actions.
+pub(super) fn chosen<'a>(
+    calls: &'a [Call],
+    actions: &[&'static str],
+    part: Part,
+    sample: usize,
+) -> Vec<(&'a Call, &'static str)> {
+    match part {
+        Part::Sample => {
+            let (by_all_means, others): (Vec<_>, Vec<_>) =
+                calls.iter().partition(|call| BUILDERS.contains(&call.0.as_str()));
+            let others = others.iter().step_by(others.len().div_ceil(sample).max(1)).copied();
+            others.chain(by_all_means).zip(actions.iter().copied().cycle()).collect()
+        }
+        Part::Of(part) => calls
+            .iter()
+            .flat_map(|call| actions.iter().map(move |action| (call, *action)))
+            .skip(part)
+            .step_by(PARTS)
+            .collect(),
+    }
 }

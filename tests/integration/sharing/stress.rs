@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::{AS_BOB, Host};
 use crate::support::{
-    HostMounts, HostState, Needs, Run, Verdict, World, ensure, ensure_eq, isolated, until, users,
+    HostMounts, HostState, Needs, Run, Verdict, World, ensure, ensure_eq, isolated, tried, until, users,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         ),
         own("a third of a thousand logins is killed, and after gc nothing is left", killed),
         own("logins and logouts, one after the other, leave nothing and take no memory", cycles),
+        own("many logins of several users, eight at a time, never fail", many),
         own("the last logout against a new login never fails", race),
         isolated(
             "an entry makes no more system calls than it needs",
@@ -160,7 +161,38 @@ fn cycles() -> Verdict {
     let allowed = 12 * 1024;
     ensure!(grown < allowed, "the kernel's memory has grown by {grown} KB in {count} logins");
     eprintln!("{count} logins: {grown} KB of kernel memory more");
-    Ok(())
+    tried("logins", count)
+}
+
+/// A hundred thousand with `SESSION_SANDBOX_LONG=1`. Each user's view lives and ends again and again.
+fn many() -> Verdict {
+    const AT_A_TIME: usize = 8;
+    let host = Host::new("scope = \"user\"")?;
+    let before = HostState::now();
+    let each = if times(1) > 1 { 12_500 } else { 100 };
+    let script = "i=0; while [ $i -lt $1 ]; do
+            \"$2\" --config \"$3\" --user \"$4\" -- true || { echo \"login $i: $?\"; exit 1; }
+            i=$((i + 1))
+        done; echo all";
+    let program = host.world.program()?;
+    let map = host.world.path("map.toml");
+    let users = [host.bob.name.as_str(), "nobody", "daemon", "bin"];
+    let mut workers = Vec::new();
+    for number in 0..AT_A_TIME {
+        let worker = Run::new("sh")
+            .args(["-c", script, "sh", &each.to_string()])
+            .args([program.as_os_str(), map.as_os_str()])
+            .arg(users[number % users.len()])
+            .within(Duration::from_secs(if each > 100 { 1200 } else { 60 }));
+        workers.push(worker.start()?);
+    }
+    for worker in workers {
+        let outcome = worker.finish()?;
+        ensure_eq!(outcome.stdout, "all\n", "{}", outcome.stderr);
+    }
+    host.until_no_view()?;
+    before.assert_returns()?;
+    tried("logins, eight at a time", each * AT_A_TIME)
 }
 
 /// What the kernel uses for itself and cannot give back, in KB.
