@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::enter::MODES;
 use crate::support::{
-    HostMounts, HostState, Needs, Verdict, World, ensure, ensure_eq, isolated, trial, users,
+    HostMounts, HostState, Needs, Run, Verdict, World, ensure, ensure_eq, isolated, trial, users,
 };
 
 const AS_BOB: &[Needs] = &[Needs::Root, Needs::OrdinaryUser];
@@ -40,6 +40,18 @@ pub fn trials() -> Vec<Trial> {
         }
         trials.extend([
             isolated(
+                format!("without a base namespace no mount of a Shared host is seen or changed ({mode})"),
+                AS_BOB,
+                HostMounts::Shared,
+                move || no_base().and_then(|()| nothing_seen(mode)),
+            ),
+            isolated(
+                format!("without a base namespace what is mounted inside appears on no Shared host ({mode})"),
+                &[Needs::Root],
+                HostMounts::Shared,
+                move || no_base().and_then(|()| nothing_sent(mode)),
+            ),
+            isolated(
                 format!("a slave bind shows what the host mounts later, a private one does not ({mode})"),
                 AS_BOB,
                 HostMounts::Shared,
@@ -63,6 +75,15 @@ pub fn trials() -> Vec<Trial> {
 pub fn mount_memory(at: &Path) -> Verdict {
     std::fs::create_dir(at)?;
     Ok(rustix::mount::mount("tests", at, "tmpfs", MountFlags::empty(), c"mode=755")?)
+}
+
+/// As in a container that lets nobody mount there: a session's namespace is then copied from the host's.
+fn no_base() -> Verdict {
+    const STATE: &str = "/run/session-sandbox";
+    let script = "umount -R \"$1\" 2>/dev/null; rmdir \"$1\" 2>/dev/null; echo no folder >\"$1\"";
+    Run::new("sh").args(["-c", script, "sh", STATE]).finish()?.expect_code(0)?;
+    ensure!(!session_sandbox::run::Ground::open().has_base(), "there is a base namespace all the same");
+    Ok(())
 }
 
 /// Where the plan mounts something, as the dry run tells.

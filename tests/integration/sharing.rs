@@ -265,7 +265,11 @@ fn no_weaker_wall() -> Verdict {
     let host = Host::new("scope = \"user\"\nwall = \"none\"\non_change = \"join\"")?;
     let first = host.stays()?;
     host.set("scope = \"user\"\nwall = \"pidns\"\non_change = \"join\"")?;
-    let processes = host.bobs("ls -d /proc/[0-9]* | wc -l")?.finish()?.output()?;
+    let own = std::fs::read_link("/proc/self/ns/pid")?;
+    let namespaces =
+        host.bobs("readlink /proc/self/ns/pid; ls -d /proc/[0-9]* | wc -l")?.finish()?.output()?;
+    let (behind, processes) = namespaces.trim().split_once('\n').ok_or("two lines")?;
+    ensure!(Some(behind) != own.to_str() && behind.starts_with("pid:"), "{behind} is the host's");
     ensure!(processes.trim().parse::<u32>()? <= 5, "processes in sight behind the wall: {processes}");
     leave(first)
 }
