@@ -65,9 +65,10 @@ fn bob() -> Subject {
     }
 }
 
-/// Text that a terminal shows as it is: what ends up in an error must not draw, move or hide anything.
+/// Text that a terminal shows as it is: what ends up in an error must not draw, move or hide anything. A line that is cited
+/// keeps its tabs, so that the mark stands below its place.
 fn is_harmless(text: &str) -> bool {
-    text.chars().all(|letter| letter == '\n' || !letter.is_control())
+    text.chars().all(|letter| matches!(letter, '\n' | '\t') || !letter.is_control())
 }
 
 /// A map, and one upon it: what stands behind the first NUL.

@@ -53,7 +53,11 @@ pub const PARTS: [Part; 7] = [
     Part {
         word: "sweeps",
         commands: &[
-            tried("cargo test --test integration -- every\\ system\\ call", &[("SESSION_TESTS_FULL", "1")]),
+            // Long, so that no part of it is cut off on a slow host.
+            tried(
+                "cargo test --test integration -- every\\ system\\ call",
+                &[("SESSION_TESTS_FULL", "1"), ("SESSION_SANDBOX_LONG", "1")],
+            ),
             tried("cargo test --test integration -- killed", &[]),
         ],
     },
