@@ -119,7 +119,7 @@ fn forms() -> Verdict {
     world.map("", "[[profile.mount]]\ntarget = \"/data\"\nsource = \"/nowhere\"")?;
     let refused = run(&[])?;
     ensure!(refused.code == Some(125) && refused.stderr.contains("/nowhere"), "{}", refused.stderr);
-    let as_bob = Run::new(SESSIONCTL).args(["audit"]).user(&bob).finish()?;
+    let as_bob = world.control_as(&bob)?.args(["audit"]).finish()?;
     ensure!(as_bob.code == Some(125) && as_bob.stderr.contains("root"), "{}", as_bob.stderr);
     Ok(())
 }

@@ -185,7 +185,7 @@ fn refused() -> Verdict {
     )?;
     let nobody = selftest(&world, &[])?;
     ensure!(nobody.code == Some(125) && nobody.stderr.contains("--profile"), "{}", nobody.stderr);
-    let as_bob = Run::new(SESSIONCTL).args(["selftest"]).user(&bob).finish()?;
+    let as_bob = world.control_as(&bob)?.args(["selftest"]).finish()?;
     ensure!(as_bob.code == Some(125) && as_bob.stderr.contains("root"), "{}", as_bob.stderr);
 
     // Killed at some moment or other: everything was in it.

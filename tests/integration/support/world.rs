@@ -140,6 +140,16 @@ impl World {
         Probe::from(self.enter(arguments)?.args(["--", "/probe"]).finish()?)
     }
 
+    /// `sessionctl`, started by this user, who need not be able to reach the place where it was built.
+    pub fn control_as(&self, user: &User) -> Result<Run, Failed> {
+        let copy = self.path("sessionctl");
+        std::fs::copy(env!("CARGO_BIN_EXE_sessionctl"), &copy)?;
+        for path in [&self.folder, &copy] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755))?;
+        }
+        Ok(Run::new(copy).user(user))
+    }
+
     /// `program` itself, or a copy where the folder's owner could not reach it.
     fn reachable(&self, program: &Path, name: &str) -> Result<PathBuf, Failed> {
         let program = program.canonicalize()?;
