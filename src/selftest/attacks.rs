@@ -175,17 +175,18 @@ fn made<T>(result: sys::Result<T>, seen: &str) -> Told {
     }
 }
 
-/// The first of several attempts that got through, or how the last was stopped.
+/// The first of several attempts that got through; otherwise one of which nobody can tell; otherwise how the last was
+/// stopped.
 fn any(attempts: impl IntoIterator<Item = Told>) -> Told {
-    let mut last = Told::Untried("there is nothing to try it on".to_owned());
+    let (mut stopped, mut untried) = (None, None);
     for told in attempts {
         match told {
             Told::Through(_) => return told,
-            Told::Stopped(_) => last = told,
-            Told::Untried(_) => {}
+            Told::Stopped(_) => stopped = Some(told),
+            Told::Untried(_) => untried = Some(told),
         }
     }
-    last
+    untried.or(stopped).unwrap_or_else(|| Told::Untried("there is nothing to try it on".to_owned()))
 }
 
 impl Target<'_> {

@@ -75,7 +75,8 @@ pub fn selftest(plan: &Plan, ground: &Ground, room: &Room) -> Result<Report, Err
             let outcome = match told {
                 Told::Through(_) if is_left_open(attack.against, plan) => Outcome::Open,
                 Told::Through(_) => Outcome::Through,
-                Told::Stopped(_) if everywhere => Outcome::StoppedEverywhere,
+                // Without a view it was tried as the user alone.
+                Told::Stopped(_) if everywhere && !as_own_root => Outcome::StoppedEverywhere,
                 Told::Stopped(_) => Outcome::Stopped,
                 Told::Untried(_) => Outcome::Untried,
             };
@@ -171,7 +172,8 @@ fn in_child(attack: impl FnOnce() -> Told) -> Result<Told, Error> {
         let _ = sys::path::write_all(socket.as_fd(), &told);
     })
     .map_err(failed)?;
-    Ok(serde_json::from_slice(&told).unwrap_or_else(|_| Told::Stopped("the process was ended".to_owned())))
+    let ended = || Told::Untried("the process ended before it could tell".to_owned());
+    Ok(serde_json::from_slice(&told).unwrap_or_else(|_| ended()))
 }
 
 /// Does the map say that this is not to be stopped?

@@ -32,7 +32,7 @@ const BUILDERS: [&str; 14] = [
 /// Of all other calls, so many are tried; every one, with every error, when `SESSION_TESTS_FULL=1`.
 const SAMPLE: usize = 120;
 /// After so many that went wrong the rest is not tried.
-pub(super) const WRONG_MAX: usize = 3;
+const WRONG_MAX: usize = 3;
 /// How long one traced run may take.
 const RUN_LIMIT: Duration = Duration::from_secs(20);
 /// How long a session is there that others join.
@@ -185,21 +185,13 @@ fn calls(actions: &[&'static str], way: Way, part: Part) -> Verdict {
     calls.retain(|(name, _)| actions[0] == KILL || name != "close");
     let all = chosen(&calls, actions, part, SAMPLE);
     let before = Traces::now();
-    let mut wrong = Vec::new();
-    for (call, action) in &all {
-        // What the first few have left would be held against all that follow, and each is waited for.
-        if wrong.len() == WRONG_MAX {
-            break;
-        }
+    try_each(&all, actions, |call, action| {
         let outcome = injected(call, action, &arguments)?;
-        let right = before.assert_returns().and_then(|()| check(&outcome, &walls));
-        wrong.extend(right.err().map(|failed| {
+        before.assert_returns().and_then(|()| check(&outcome, &walls)).map_err(|failed| {
             let (why, said) = (failed.message().unwrap_or("?"), outcome.stderr.trim_end());
-            format!("{call:?} {action}, exit {:?}: {why} {said:?}", outcome.code)
-        }));
-    }
-    ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
-    tried(kind(actions), all.len())?;
+            format!("exit {:?}: {why} {said:?}", outcome.code).into()
+        })
+    })?;
     let Some(mut other) = other else { return Ok(()) };
     // Whatever became of those who joined it, it is there, and ends as it does.
     other.write(b"\n")?;
@@ -307,9 +299,23 @@ pub(super) fn injected_into(
     strace(&["-o", "/dev/null", "-e", &inject, program]).args(arguments).finish()
 }
 
-/// What these are called where they are counted.
-pub(super) fn kind(actions: &[&str]) -> &'static str {
-    if actions == [KILL] { "kills at a system call" } else { "system calls that fail" }
+/// Tries what was chosen, one after the other, and counts it.
+pub(super) fn try_each(
+    all: &[(&Call, &'static str)],
+    actions: &[&str],
+    mut one: impl FnMut(&Call, &str) -> Verdict,
+) -> Verdict {
+    let mut wrong = Vec::new();
+    for (call, action) in all {
+        // What the first few have left would be held against all that follow, and each is waited for.
+        if wrong.len() == WRONG_MAX {
+            break;
+        }
+        let failed = one(call, action).err();
+        wrong.extend(failed.map(|failed| format!("{call:?} {action}: {}", failed.message().unwrap_or("?"))));
+    }
+    ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
+    tried(if actions == [KILL] { "kills at a system call" } else { "system calls that fail" }, all.len())
 }
 
 /// As strace is told of it.

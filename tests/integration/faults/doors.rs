@@ -7,13 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use libtest_mimic::{Failed, Trial};
 
 use super::calls::{
-    Call, KILL, Part, TELL, WRONG_MAX, calls_in, chosen, injected_into, injection, kind, sweep,
-    traced_calls_of, walls,
+    Call, KILL, Part, TELL, calls_in, chosen, injected_into, injection, sweep, traced_calls_of, try_each,
+    walls,
 };
 use super::{RAN, Traces, USER};
 use crate::pam::stage::{SERVICE, SESSION_DOOR, SESSIONCTL, Stage};
 use crate::support::host::process_ids;
-use crate::support::{Needs, Run, Verdict, World, ensure, tried, until};
+use crate::support::{Needs, Run, Verdict, World, ensure, until};
 
 const BY_PAM: &[Needs] = &[Needs::Root, Needs::OrdinaryUser, Needs::PamHost, Needs::Tool("strace")];
 const BY_HAND: &[Needs] = &[Needs::Root, Needs::Tool("strace")];
@@ -86,21 +86,13 @@ fn logins(setting: &str, actions: &[&'static str], part: Part) -> Verdict {
     calls.retain(|(name, _)| actions[0] == KILL || name != "close");
 
     let all = chosen(&calls, actions, part, SAMPLE);
-    let mut wrong = Vec::new();
-    for (call, action) in &all {
-        // What the first few have left would be held against all that follow, and each is waited for.
-        if wrong.len() == WRONG_MAX {
-            break;
-        }
+    try_each(&all, actions, |call, action| {
         let told = stage.login(&tracer(&format!("-o /dev/null -e {}", injection(call, action))))?;
-        let right = check_login(&told, &usual_walls).and_then(|()| before.assert_returns());
-        wrong.extend(right.err().map(|failed| {
+        check_login(&told, &usual_walls).and_then(|()| before.assert_returns()).map_err(|failed| {
             let told: Vec<&str> = told.lines().take(6).collect();
-            format!("{call:?} {action}: {} {told:?}", failed.message().unwrap_or("?"))
-        }));
-    }
-    ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
-    tried(kind(actions), all.len())
+            format!("{} {told:?}", failed.message().unwrap_or("?")).into()
+        })
+    })
 }
 
 /// Is whoever got in behind all that should be around them, and the application otherwise as it was?
@@ -177,20 +169,7 @@ fn taken_away(command: &[&str], left: Left, actions: &[&'static str], part: Part
     calls.retain(|(name, _)| actions[0] == KILL || name != "close");
 
     let all = chosen(&calls, actions, part, SAMPLE);
-    let mut wrong = Vec::new();
-    for (call, action) in &all {
-        // What the first few have left would be held against all that follow, and each is waited for.
-        if wrong.len() == WRONG_MAX {
-            break;
-        }
-        wrong.extend(
-            one(&world, command, left, call, action, &before)
-                .err()
-                .map(|failed| format!("{call:?} {action}: {}", failed.message().unwrap_or("?"))),
-        );
-    }
-    ensure!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
-    tried(kind(actions), all.len())
+    try_each(&all, actions, |call, action| one(&world, command, left, call, action, &before))
 }
 
 fn one(world: &World, command: &[&str], left: Left, call: &Call, action: &str, before: &Traces) -> Verdict {

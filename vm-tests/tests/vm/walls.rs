@@ -7,8 +7,8 @@ use crate::suite::Check;
 
 /// So many attacks there are at least that each of these kernels lets one try, with those in a user namespace.
 const ATTACKS: usize = 60;
-/// So many of them a wall stops, at least.
-const BY_WALL: usize = 13;
+/// So many different ones a wall stops, at least. A kernel may stop some of the thirteen by itself (Yama, say).
+const BY_WALL: usize = 10;
 /// The map as it ships, but for its wall.
 const NO_WALL: &str = "version = 1\n[defaults]\nwall = \"none\"\n";
 
@@ -57,7 +57,7 @@ pub fn checks() -> Vec<Check> {
             }
         }),
         Check::new("nothing is left", |guest| {
-            guest.root_ok("sessionctl gc; ! pgrep -u 65519; ! grep -q selftest /proc/self/mountinfo")?;
+            guest.root_ok("sessionctl gc && ! pgrep -u 65519 && ! grep -q selftest /proc/self/mountinfo")?;
             Ok(())
         }),
     ]
@@ -78,7 +78,9 @@ fn selftest(guest: &Guest, options: &str) -> Result<(usize, Vec<String>), libtes
         serde_json::from_str(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
     let attempts = report["attempts"].as_array().ok_or("no attempts")?;
     let through = attempts.iter().filter(|attempt| attempt["outcome"] == "through");
-    let through: Vec<String> = through.map(|attempt| attempt["id"].to_string()).collect();
+    // Once, whether as the user or in a user namespace.
+    let mut through: Vec<String> = through.map(|attempt| attempt["id"].to_string()).collect();
+    through.dedup();
     // The status says the same.
     if output.status != i32::from(!through.is_empty()) {
         return Err(format!("{through:?}, and the status is {}", output.status).into());
